@@ -1,0 +1,155 @@
+"""Every deliberate failure. The class docstring is the sentence a person reads; the fields are the facts."""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+
+class NotifyError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.facts = facts
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        sentence = " ".join((type(self).__doc__ or "").split())
+        return string.Formatter().vformat(sentence, (), _Facts(self.facts))
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["facts"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class _Facts(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return f"({key} unknown)"
+
+
+# --- a user's mistake: refused before anything is written ---------------------------------------
+
+
+class InvalidInput(NotifyError):
+    """{field}: {problem}. {remedy}"""
+
+
+class InvalidEvent(InvalidInput):
+    """{field}: {problem}. {remedy}"""
+
+
+class PayloadTooLarge(InvalidInput):
+    """{field}: {actual:,} bytes, at most {allowed:,} are allowed. Send a reference instead of the content itself."""
+
+
+class UnknownWorkflow(InvalidInput):
+    """No workflow is called {workflow!r}. Known here: {known}. Check the spelling, or set NOTIFY_FLOWS to its folder."""
+
+
+class InvalidWorkflow(NotifyError):
+    """{where}: {problem}. {remedy}"""
+
+
+class BrokenWorkflowFile(NotifyError):
+    """{file}:{line}: {problem}. The other workflows go on; save the file again when it is mended."""
+
+
+class InvalidSetting(NotifyError):
+    """{name}={value!r}: {problem}. {remedy}"""
+
+
+class NotInTransaction(NotifyError):
+    """The connection is in autocommit mode, so the event could not roll back with your rows.
+    Begin a transaction first, or leave connection= out."""
+
+
+class NotTheStore(NotifyError):
+    """The connection given belongs to {theirs}, but the outbox is in {ours}.
+    Pass a connection to the store's own database, or leave connection= out."""
+
+
+# --- the author's code ---------------------------------------------------------------------------
+
+
+class AuthorError(NotifyError):
+    """A workflow's code broke a rule of the engine."""
+
+
+class DuplicateStep(AuthorError):
+    """Step {key!r} is used twice in {workflow!r}. Give each step a key of its own."""
+
+
+class StepChanged(AuthorError):
+    """Step {key!r} of {workflow!r} was a {was} when this notification started and is a {now} today.
+    Give the new step a new key."""
+
+
+class StepFailed(AuthorError):
+    """Step {key!r} failed: {problem}"""
+
+
+class AwaitedOutsideStep(BaseException):
+    """A workflow awaited something that is not a step, so its result could not be remembered."""
+
+    def __init__(self, awaited: str) -> None:
+        super().__init__(
+            f"awaited {awaited}, which is not a step. Write `await n.run(key, fn)` for I/O, "
+            "`await n.all(a, b)` for several steps at once."
+        )
+
+
+class Suspended(BaseException):
+    """Raised inside a workflow's body where it starts to wait; it runs again from the top later."""
+
+
+class SuspendedInFinally(AuthorError):
+    """{workflow!r} awaited step {key!r} inside `finally` while it was being suspended. Move the step out of `finally`."""
+
+
+# --- rendering -----------------------------------------------------------------------------------
+
+
+class RenderFailed(NotifyError):
+    """{template} line {line}: {problem}"""
+
+
+class TemplateMissing(NotifyError):
+    """There is no template {template!r} in {folder}. Create the file, or remove the step."""
+
+
+class InvalidTemplate(NotifyError):
+    """{template} line {line}: {problem}. Correct the template and save it."""
+
+
+# --- the world -----------------------------------------------------------------------------------
+
+
+class StoreUnavailable(NotifyError):
+    """The database {url} cannot be used: {problem}. Check NOTIFY_DATABASE_URL and that the server is running."""
+
+
+class StoreNotWritable(NotifyError):
+    """The folder {folder} cannot be written: {problem}. Choose another with NOTIFY_HOME, or give this user the right to write."""
+
+
+class StoreTooNew(NotifyError):
+    """The database was made by a newer version ({revision}). Upgrade the package, or use another database."""
+
+
+class PrefectUnavailable(NotifyError):
+    """No Prefect server answers at {url}: {problem}. Start one with `prefect server start`,
+    or unset PREFECT_API_URL to use the embedded one."""
+
+
+class PortTaken(NotifyError):
+    """Port {port} is used by another program. Choose another with --port, or stop that program."""
+
+
+class AlreadyRunning(NotifyError):
+    """Another notify (process {pid}) is already running on {home}. Stop it, or choose another folder with NOTIFY_HOME."""
+
+
+class NotFound(NotifyError):
+    """No {what} {id!r} is known. {remedy}"""

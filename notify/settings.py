@@ -1,0 +1,115 @@
+"""The environment, read once, as one frozen value."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+
+from notify.errors import InvalidSetting
+
+#: Every option of a workflow can be set as NOTIFY_<WORKFLOW>_<PARAMETER>.
+_PREFIX = "NOTIFY_"
+_EMAIL_PROVIDERS = ("file", "smtp", "sendgrid")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where things are and how they are reached. `Settings.from_env()` is the usual way to get one."""
+
+    home: Path
+    database_url: str
+    flows: Path
+    environment: str = "default"
+    prefect_api_url: str | None = None
+    email: str = "file"
+    email_from: str = "notify@localhost"
+    smtp_url: str = "smtp://localhost:25"
+    sendgrid_key: str = ""
+    sendgrid_url: str = "https://api.sendgrid.com"
+    app_url: str = "https://app.example.com"
+    variables: Mapping[str, str] = field(default_factory=lambda: {})
+
+    @classmethod
+    def from_env(cls, variables: Mapping[str, str] | None = None) -> Settings:
+        """Read `NOTIFY_*` and `PREFECT_API_URL`; anything unusable is an InvalidSetting naming the variable."""
+        env = dict(os.environ if variables is None else variables)
+        home = Path(env.get("NOTIFY_HOME") or ".notify").expanduser().absolute()
+        email = env.get("NOTIFY_EMAIL") or "file"
+        if email not in _EMAIL_PROVIDERS:
+            raise InvalidSetting(
+                name="NOTIFY_EMAIL",
+                value=email,
+                problem="no such e-mail provider",
+                remedy=f"Use one of {', '.join(_EMAIL_PROVIDERS)}",
+            )
+        return cls(
+            home=home,
+            database_url=_database_url(env.get("NOTIFY_DATABASE_URL"), home),
+            flows=_flows(env.get("NOTIFY_FLOWS")),
+            environment=env.get("NOTIFY_ENVIRONMENT") or cls.environment,
+            prefect_api_url=env.get("PREFECT_API_URL") or None,
+            email=email,
+            email_from=env.get("NOTIFY_EMAIL_FROM") or cls.email_from,
+            smtp_url=env.get("NOTIFY_SMTP_URL") or cls.smtp_url,
+            sendgrid_key=env.get("NOTIFY_SENDGRID_KEY") or cls.sendgrid_key,
+            sendgrid_url=env.get("NOTIFY_SENDGRID_URL") or cls.sendgrid_url,
+            app_url=env.get("NOTIFY_APP_URL") or cls.app_url,
+            variables={key: value for key, value in env.items() if key.startswith(_PREFIX)},
+        )
+
+    @cached_property
+    def sent(self) -> Path:
+        """The folder into which the file provider writes."""
+        return self.home / "sent"
+
+    @property
+    def embedded_database(self) -> bool:
+        """True when the store is a SQLite file."""
+        return self.database_url.startswith("sqlite")
+
+    def parameter(self, workflow: str, name: str) -> str | None:
+        """What the environment says about one parameter of one workflow, unparsed."""
+        return self.variables.get(_PREFIX + re.sub(r"\W", "_", f"{workflow}_{name}").upper())
+
+
+def _database_url(url: str | None, home: Path) -> str:
+    if not url:
+        return f"sqlite:///{home / 'notify.db'}"
+    if url.startswith("postgresql://"):
+        return "postgresql+psycopg://" + url.removeprefix("postgresql://")
+    if url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        return url
+    raise InvalidSetting(
+        name="NOTIFY_DATABASE_URL",
+        value=url.split("@")[-1],
+        problem="neither SQLite nor PostgreSQL",
+        remedy="Use sqlite:///path/to/file.db or postgresql+psycopg://user@host/name",
+    )
+
+
+def _flows(folder: str | None) -> Path:
+    if folder:
+        path = Path(folder).expanduser().absolute()
+        if not path.is_dir():
+            raise InvalidSetting(
+                name="NOTIFY_FLOWS",
+                value=folder,
+                problem="no such folder",
+                remedy="Create it, or leave the variable out to use ./flows",
+            )
+        return path
+    local = Path("flows").absolute()
+    return local if local.is_dir() else shipped_flows()
+
+
+def shipped_flows() -> Path:
+    """The reference workflows that come with the package."""
+    package = find_spec("notify")
+    assert package is not None and package.origin is not None
+    beside, inside = Path(package.origin).parent.parent / "flows", Path(package.origin).parent / "_flows"
+    return inside if inside.is_dir() else beside

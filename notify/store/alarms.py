@@ -1,0 +1,142 @@
+"""Alarms (when somebody wants to wake), flow runs at work, and leases. Rows that stand for Prefect's side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from notify.model import new_id
+from notify.store.database import insert, insert_new, insert_returning, upsert
+from notify.store.tables import alarms, flow_runs, installation, leases
+from notify.store.types import among, database_now
+
+_AL, _F, _L = alarms.c, flow_runs.c, leases.c
+
+
+def bucket(instant: datetime, now: datetime) -> datetime:
+    """The end of the stretch an alarm covers: a second within the hour, a minute within the day, an hour beyond."""
+    ahead = (instant - now).total_seconds()
+    width = 1 if ahead <= 3600 else 60 if ahead <= 86400 else 3600
+    seconds = instant.timestamp()
+    return datetime.fromtimestamp(-(-seconds // width) * width, instant.tzinfo)
+
+
+def want(connection: sa.Connection, environment: str, workflow: str, buckets: Iterable[datetime]) -> list[Any]:
+    """Note that somebody wants to wake in each bucket; returns the ids of alarms that were not there yet."""
+    rows = [
+        {"environment": environment, "id": new_id(), "workflow": workflow, "bucket": when}
+        for when in sorted(set(buckets))
+    ]
+    return sorted(insert_returning(connection, alarms, rows, _AL.id))
+
+
+def unarmed(connection: sa.Connection, environment: str, workflows: Sequence[str], limit: int) -> list[Any]:
+    """The alarms among the nearest `limit` of each workflow that have no flow run yet."""
+    nearest = (
+        sa.select(
+            alarms,
+            sa.func.row_number().over(partition_by=_AL.workflow, order_by=_AL.bucket).label("place"),
+        )
+        .where(_AL.environment == environment, among(_AL.workflow, list(workflows)))
+        .subquery()
+    )
+    query = sa.select(nearest).where(nearest.c.place <= limit, nearest.c.flow_run.is_(None)).order_by(nearest.c.bucket)
+    return list(connection.execute(query))
+
+
+def armed(connection: sa.Connection, environment: str, alarm: str, flow_run: str, now: datetime) -> None:
+    """A scheduled flow run stands for this alarm."""
+    connection.execute(
+        alarms.update()
+        .where(_AL.environment == environment, _AL.id == alarm)
+        .values(flow_run=flow_run, armed_at=now)
+    )
+
+
+def rung(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> list[str]:
+    """Drop the alarms that are due: whoever wants to wake later makes a new one. Returns their flow runs."""
+    due = sa.and_(_AL.environment == environment, _AL.workflow == workflow, _AL.bucket <= now)
+    dropped = connection.execute(alarms.delete().where(due).returning(_AL.flow_run)).scalars()
+    return [flow_run for flow_run in dropped if flow_run]
+
+
+def all_of(connection: sa.Connection, environment: str) -> list[Any]:
+    """Every alarm, the nearest first."""
+    query = sa.select(alarms).where(_AL.environment == environment).order_by(_AL.bucket)
+    return list(connection.execute(query))
+
+
+def disarm(connection: sa.Connection, environment: str, ids: Sequence[str]) -> None:
+    """The flow runs of these alarms are gone; arm them again."""
+    connection.execute(
+        alarms.update().where(_AL.environment == environment, among(_AL.id, ids)).values(flow_run=None, armed_at=None)
+    )
+
+
+def working(
+    connection: sa.Connection, environment: str, workflow: str, flow_run: str, worker: str, now: datetime
+) -> None:
+    """Note that `worker` works on this flow run."""
+    row = {
+        "environment": environment,
+        "id": flow_run,
+        "workflow": workflow,
+        "worker": worker,
+        "started_at": now,
+        "heartbeat_at": now,
+    }
+    upsert(connection, flow_runs, [row], ["worker", "heartbeat_at"])
+
+
+def done(connection: sa.Connection, environment: str, flow_run: str) -> None:
+    """Nobody works on this flow run any more."""
+    connection.execute(flow_runs.delete().where(_F.environment == environment, _F.id == flow_run))
+
+
+def beat(connection: sa.Connection, environment: str, worker: str, now: datetime) -> None:
+    """The worker is alive, and so are its flow runs."""
+    connection.execute(
+        flow_runs.update()
+        .where(_F.environment == environment, _F.worker == worker)
+        .values(heartbeat_at=now)
+    )
+
+
+def silent(connection: sa.Connection, environment: str, since: datetime) -> list[Any]:
+    """Flow runs whose worker has not been heard of since then."""
+    query = sa.select(flow_runs).where(_F.environment == environment, _F.heartbeat_at < since)
+    return list(connection.execute(query))
+
+
+def lease(connection: sa.Connection, environment: str, name: str, holder: str, length: timedelta) -> bool:
+    """Take or keep the right to do `name`; False while somebody else holds it."""
+    statement = insert(connection, leases)
+    statement = statement.values(
+        environment=environment, name=name, holder=holder, until=database_now(length)
+    ).on_conflict_do_update(
+        index_elements=["environment", "name"],
+        set_={"holder": holder, "until": database_now(length)},
+        where=sa.or_(_L.holder == holder, _L.until < database_now()),
+    )
+    return connection.execute(statement.returning(_L.holder)).scalar() == holder
+
+
+def holds(connection: sa.Connection, environment: str, name: str, holder: str) -> bool:
+    """Whether `holder` may still do `name`, locked until the transaction ends: the fence of a lease."""
+    query = sa.select(_L.holder).where(_L.environment == environment, _L.name == name).with_for_update()
+    return connection.execute(query).scalar() == holder
+
+
+def give_up(connection: sa.Connection, environment: str, holder: str) -> None:
+    """Let go of everything `holder` leased."""
+    connection.execute(leases.delete().where(_L.environment == environment, _L.holder == holder))
+
+
+def installation_id(connection: sa.Connection) -> str:
+    """What tells this store's flow runs from those of another on the same Prefect server."""
+    insert_new(connection, installation, [{"name": "id", "value": new_id()}])
+    query = sa.select(installation.c.value).where(installation.c.name == "id")
+    return connection.execute(query).scalar_one()

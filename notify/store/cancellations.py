@@ -1,0 +1,85 @@
+"""Cancelling what has not happened yet: by transaction, or by an event with an equal key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from notify.model import LIVE, MessageStatus, NotificationStatus
+from notify.store import events
+from notify.store.database import Row
+from notify.store.notifications import withdraw_cancelled
+from notify.store.tables import messages, notifications
+from notify.store.types import among
+
+_N = notifications.c
+#: A notification that carries a closed digest stands for other people's events too: one event's end cannot end it.
+_CANCELLABLE = sa.or_(_N.window.is_(None), sa.and_(_N.status == NotificationStatus.WAITING, _N.wake_at.is_(None)))
+
+
+def by_transaction(connection: sa.Connection, environment: str, transaction_id: str, reason: str, now: datetime) -> int:
+    """Cancel everything unfinished of one trigger or event, sleepers, digests and held events too; returns how many."""
+    ids = list(
+        connection.execute(
+            notifications.update()
+            .where(
+                _N.environment == environment,
+                _N.transaction_id == transaction_id,
+                _N.status.in_(LIVE),
+                _CANCELLABLE,
+            )
+            .values(**_cancelled(reason, now))
+            .returning(_N.id)
+        ).scalars()
+    )
+    withdraw_cancelled(connection, environment, ids, now)
+    _recall(connection, environment, ids, reason)
+    return len(ids) + events.cancel(connection, environment, transaction_id, now)
+
+
+def _cancelled(reason: str, now: datetime) -> Row:
+    status = NotificationStatus.CANCELLED
+    return {"status": status, "reason": reason, "finished_at": now, "claim": None, "lease_until": None, "wake_at": None}
+
+
+def _recall(connection: sa.Connection, environment: str, ids: Sequence[str], reason: str) -> None:
+    """Messages nobody has tried to send yet go no further; those with a provider are not recalled."""
+    mine = sa.and_(messages.c.environment == environment, among(messages.c.notification, ids))
+    connection.execute(
+        messages.update()
+        .where(mine, messages.c.status == MessageStatus.QUEUED, messages.c.attempts == 0, messages.c.claim.is_(None))
+        .values(status=MessageStatus.CANCELLED, reason=reason)
+    )
+
+
+def candidates(connection: sa.Connection, environment: str, workflow: str, keys: Sequence[str]) -> list[Any]:
+    """Unfinished notifications of `workflow` waiting under one of `keys`: rows of id, cancel_key, event, ts."""
+    query = sa.select(_N.id, _N.cancel_key, _N.event, _N.ts).where(
+        _N.environment == environment,
+        _N.workflow == workflow,
+        among(_N.cancel_key, set(keys)),
+        _N.status.in_(LIVE),
+        _CANCELLABLE,
+        _N.cancel_reason.is_(None),
+    )
+    return list(connection.execute(query))
+
+
+def by_event(connection: sa.Connection, environment: str, reasons: dict[str, str], now: datetime) -> None:
+    """Cancel these notifications, each for its reason.
+
+    One that has not come to its first wait is only marked: it was due before the cancelling event, so it runs up to
+    that wait as it would have run live, and ends there.
+    """
+    for reason in sorted(set(reasons.values())):
+        ids = [id_ for id_, why in reasons.items() if why == reason]
+        mine = sa.and_(_N.environment == environment, among(_N.id, ids), _N.status.in_(LIVE), _CANCELLABLE)
+        begun = sa.or_(_N.status == NotificationStatus.WAITING, _N.waited_at.is_not(None))
+        connection.execute(
+            notifications.update().where(mine, begun).values(**_cancelled(reason, now), cancel_reason=reason)
+        )
+        connection.execute(notifications.update().where(mine, sa.not_(begun)).values(cancel_reason=reason))
+    withdraw_cancelled(connection, environment, list(reasons), now)

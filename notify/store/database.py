@@ -1,0 +1,184 @@
+"""Transactions. One Database a process; every other module of the store takes an open connection."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from notify.errors import StoreNotWritable, StoreUnavailable
+
+T = TypeVar("T")
+
+#: How often a transaction that lost a deadlock is run again.
+_TRIES = 5
+_RETRYABLE = ("40001", "40P01")
+
+
+class Database:
+    """The store's connections.
+
+    Reads run beside each other. On SQLite the writes of a process go through one connection, each transaction
+    `BEGIN IMMEDIATE`: deferred ones fail with "database is locked" as soon as two of them read first.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = sa.make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            _make_folder(self.url.database or "")
+        self._reader = self._engine("BEGIN")
+        self._writer = self._engine("BEGIN IMMEDIATE", size=1) if self.is_sqlite else self._reader
+        self._write_lock = threading.RLock()
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="notify-store")
+
+    def _engine(self, begin: str, size: int = 8) -> sa.Engine:
+        engine = sa.create_engine(
+            self.url,
+            pool_size=size,
+            max_overflow=0,
+            pool_pre_ping=not self.is_sqlite,
+            json_serializer=lambda value: orjson.dumps(value, default=str).decode(),
+            json_deserializer=orjson.loads,
+            connect_args=_connect_args(self.is_sqlite),
+            poolclass=sa.QueuePool,
+        )
+        if self.is_sqlite:
+            sa.event.listen(engine, "connect", _prepare_sqlite)
+            sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+        return engine
+
+    @property
+    def engines(self) -> Sequence[sa.Engine]:
+        """The engines behind this database, for whoever counts or disturbs statements."""
+        return [self._reader] if self._reader is self._writer else [self._reader, self._writer]
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A consistent view; nothing written here is kept."""
+        with self._translated(), self._reader.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """One transaction: committed at the end of the block, rolled back on an exception."""
+        if not self.is_sqlite:
+            with self._translated(), self._writer.begin() as connection:
+                yield connection
+            return
+        with self._write_lock, self._translated(), self._writer.begin() as connection:
+            yield connection
+
+    def transact(self, work: Callable[[sa.Connection], T]) -> T:
+        """Run `work` in one transaction; again from its start if the database chose it as a deadlock's victim."""
+        for _ in range(_TRIES - 1):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except sa.exc.DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _RETRYABLE:
+                    raise
+        with self.write() as connection:
+            return work(connection)
+
+    async def reading(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """`work(connection, …)` on a reading connection, in a thread."""
+        return await self._in_thread(self._read_with, _bound(work, args, kwargs))
+
+    async def writing(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """`work(connection, …)` in one transaction, in a thread; see `transact`."""
+        return await self._in_thread(self.transact, _bound(work, args, kwargs))
+
+    async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
+        # Shielded: a cancelled caller must not leave a transaction half observed.
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args)))
+
+    def _read_with(self, work: Callable[[sa.Connection], T]) -> T:
+        with self.read() as connection:
+            return work(connection)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) in _RETRYABLE:
+                raise
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: sa.exc.OperationalError) -> StoreUnavailable | StoreNotWritable:
+        problem = str(error.orig).strip().splitlines()[0]
+        if self.is_sqlite and any(word in problem for word in ("readonly", "unable to open", "disk is full")):
+            return StoreNotWritable(folder=str(Path(self.url.database or "").parent), problem=problem)
+        return StoreUnavailable(url=self.url.render_as_string(hide_password=True), problem=problem)
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._threads.shutdown(wait=True)
+        for engine in self.engines:
+            engine.dispose()
+
+
+def _bound(work: Callable[..., T], args: Any, kwargs: Any) -> Callable[[sa.Connection], T]:
+    return lambda connection: work(connection, *args, **kwargs)
+
+
+def _make_folder(file: str) -> None:
+    folder = Path(file).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreNotWritable(folder=str(folder), problem=error.strerror or str(error)) from error
+
+
+def _connect_args(is_sqlite: bool) -> dict[str, Any]:
+    if is_sqlite:
+        return {"check_same_thread": False, "isolation_level": None, "timeout": 10.0}
+    return {"options": "-c timezone=UTC", "connect_timeout": 10}
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+    connection.execute("PRAGMA busy_timeout = 10000")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+Row = dict[str, Any]
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """The dialect's own INSERT, which knows ON CONFLICT."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """Insert what is not there yet; a row whose key exists is left as it is."""
+    if rows:
+        connection.execute(insert(connection, table).on_conflict_do_nothing(), list(rows))
+
+
+def insert_returning(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], column: sa.Column[T]) -> set[T]:
+    """Like `insert_new`; returns `column` of the rows that were new."""
+    if not rows:
+        return set()
+    statement = insert(connection, table).on_conflict_do_nothing().returning(column)
+    return set(connection.execute(statement, list(rows)).scalars())
+
+
+def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], update: Sequence[str]) -> None:
+    """Insert, or set the columns named in `update` where the key exists."""
+    if rows:
+        statement = insert(connection, table)
+        keys = [column.name for column in table.primary_key]
+        changes = {name: statement.excluded[name] for name in update}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), list(rows))

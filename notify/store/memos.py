@@ -1,0 +1,33 @@
+"""The memo: what each notification's steps came to. Two statements a step, however large the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from notify.model import Remembered, StepState
+from notify.store.database import Row, upsert
+from notify.store.tables import steps
+from notify.store.types import among
+
+
+def recall(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dict[str, dict[str, Remembered]]:
+    """The memo of each notification, by step key; one that remembers nothing is absent."""
+    query = sa.select(steps).where(steps.c.environment == environment, among(steps.c.notification, ids))
+    memo: dict[str, dict[str, Remembered]] = {}
+    for row in connection.execute(query):
+        memo.setdefault(row.notification, {})[row.key] = _remembered(row)
+    return memo
+
+
+def _remembered(row: Any) -> Remembered:
+    return Remembered(row.key, row.kind, StepState(row.state), row.value, row.error, row.started_at)
+
+
+def remember(connection: sa.Connection, environment: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep rows of `notification`, `key`, `kind`, `state`, `value`, `error`, `started_at`, `finished_at`."""
+    blank: Row = {"value": None, "error": None, "finished_at": None}
+    whole = [blank | dict(row) | {"environment": environment} for row in rows]
+    upsert(connection, steps, whole, ["state", "value", "error", "finished_at"])

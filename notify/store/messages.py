@@ -1,0 +1,179 @@
+"""Messages: decided with their step, then delivered under a claim of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from notify.model import Channel, Content, Delivery, MessageStatus, OutcomeKind
+from notify.store.database import Row, insert_returning, upsert
+from notify.store.tables import attempts, messages
+from notify.store.types import among, database_now
+
+_M, _A = messages.c, attempts.c
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """A message this worker may deliver, until its lease ends."""
+
+    id: str
+    workflow: str
+    subscriber: str
+    channel: Channel
+    address: str
+    content: Content
+    delivery: Delivery
+    attempts: int
+
+
+def add(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> set[str]:
+    """Insert what was decided; returns the ids that are new. A message decided before is left as it is."""
+    blank: Row = dict.fromkeys(column.name for column in messages.columns)
+    return insert_returning(
+        connection, messages, [blank | row | {"environment": environment} for row in rows], _M.id
+    )
+
+
+def claim(
+    connection: sa.Connection, environment: str, *, token: str, lease: timedelta, now: datetime, limit: int
+) -> list[Queued]:
+    """Take up to `limit` messages that are due and that nobody delivers, the most urgent and oldest first.
+
+    A call under way when its worker was lost has an attempt without an outcome: it becomes `unknown` here.
+    """
+    free = sa.or_(_M.claim.is_(None), _M.lease_until < database_now())
+    chosen = (
+        sa.select(_M.id)
+        .where(_M.environment == environment, _M.status == MessageStatus.QUEUED, _M.next_attempt_at <= now, free)
+        .order_by(_M.priority.desc(), _M.next_attempt_at, _M.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = list(
+        connection.execute(
+            messages.update()
+            .where(_M.environment == environment, _M.id.in_(chosen))
+            .values(claim=token, lease_until=database_now(lease))
+            .returning(*messages.columns)
+        )
+    )
+    return [queued(row) for row in taken]
+
+
+def interrupted(connection: sa.Connection, environment: str, ids: Sequence[str], now: datetime) -> set[str]:
+    """Of these messages, those whose last attempt has no outcome; it is recorded as unknown."""
+    open_ = sa.and_(_A.environment == environment, among(_A.message, ids), _A.outcome.is_(None))
+    return set(
+        connection.execute(
+            attempts.update()
+            .where(open_)
+            .values(outcome=OutcomeKind.UNKNOWN, finished_at=now, detail="the worker was lost during the call")
+            .returning(_A.message)
+        ).scalars()
+    )
+
+
+def queued(row: Any) -> Queued:
+    """A row of `messages` as what a provider needs."""
+    return Queued(
+        row.id,
+        row.workflow,
+        row.subscriber,
+        Channel(row.channel),
+        row.address,
+        Content(**row.content),
+        Delivery(row.delivery),
+        row.attempts,
+    )
+
+
+def renew(connection: sa.Connection, environment: str, token: str, lease: timedelta) -> None:
+    """Keep every message claimed under `token` for another `lease`."""
+    mine = sa.and_(_M.environment == environment, _M.status == MessageStatus.QUEUED, _M.claim == token)
+    connection.execute(messages.update().where(mine).values(lease_until=database_now(lease)))
+
+
+def lock(connection: sa.Connection, environment: str, ids: Sequence[str], token: str) -> set[str]:
+    """Of `ids`, those still claimed under `token` and queued, locked until the transaction ends."""
+    query = (
+        sa.select(_M.id)
+        .where(_M.environment == environment, among(_M.id, ids))
+        .where(_M.claim == token, _M.status == MessageStatus.QUEUED)
+        .order_by(_M.id)
+        .with_for_update()
+    )
+    return set(connection.execute(query).scalars())
+
+
+def record_attempts(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> None:
+    """Write starts and outcomes: rows of `message`, `number`, `provider`, `started_at` and, once known, the rest."""
+    blank: Row = dict.fromkeys(column.name for column in attempts.columns)
+    changes = ("finished_at", "outcome", "provider_message_id", "detail")
+    upsert(connection, attempts, [blank | row | {"environment": environment} for row in rows], changes)
+
+
+#: What an attempt may change in its message.
+CHANGES = (
+    "status",
+    "reason",
+    "error",
+    "provider",
+    "provider_message_id",
+    "attempts",
+    "next_attempt_at",
+    "sent_at",
+    "delivered_at",
+    "claim",
+)
+
+
+def settle(connection: sa.Connection, environment: str, token: str, rows: Sequence[Row]) -> None:
+    """Write what attempts came to; a message whose claim was lost is left alone. Rows of `id` and CHANGES."""
+    statement = (
+        messages.update()
+        .where(_M.environment == environment, _M.id == sa.bindparam("one"), _M.claim == token)
+        .where(_M.status == MessageStatus.QUEUED)
+        .values({name: sa.bindparam(f"new_{name}", type_=_M[name].type) for name in CHANGES})
+    )
+    values = [
+        {"one": row["id"]} | {f"new_{name}": row[name] for name in CHANGES}
+        for row in sorted(rows, key=lambda row: row["id"])
+    ]
+    if values:
+        connection.execute(statement, values)
+
+
+def release(connection: sa.Connection, environment: str, token: str) -> None:
+    """Give back everything claimed under `token`."""
+    mine = sa.and_(_M.environment == environment, _M.claim == token, _M.status == MessageStatus.QUEUED)
+    connection.execute(messages.update().where(mine).values(claim=None, lease_until=None))
+
+
+def due(connection: sa.Connection, environment: str, now: datetime) -> bool:
+    """Whether a message waits that nobody delivers now."""
+    free = sa.or_(_M.claim.is_(None), _M.lease_until < database_now())
+    query = sa.exists().where(
+        _M.environment == environment, _M.status == MessageStatus.QUEUED, _M.next_attempt_at <= now, free
+    )
+    return bool(connection.execute(sa.select(query)).scalar())
+
+
+def undelivered(connection: sa.Connection, environment: str, now: datetime) -> int:
+    """How many messages are due or being delivered now."""
+    query = sa.select(sa.func.count()).where(
+        _M.environment == environment, _M.status == MessageStatus.QUEUED, _M.next_attempt_at <= now
+    )
+    return connection.execute(query).scalar_one()
+
+
+def next_attempt(connection: sa.Connection, environment: str) -> datetime | None:
+    """When the next queued message wants to be tried."""
+    query = sa.select(sa.func.min(_M.next_attempt_at)).where(
+        _M.environment == environment, _M.status == MessageStatus.QUEUED, _M.claim.is_(None)
+    )
+    return connection.execute(query).scalar()

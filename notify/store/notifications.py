@@ -1,0 +1,257 @@
+"""Notifications: created once, claimed with a lease, released by finishing or by waiting.
+
+The fence: a transaction that decides first calls `lock`, and decides only for the ids that came back. Whoever lost
+its lease, or whose notification was cancelled meanwhile, gets nothing back and so writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from notify.model import LIVE, Claimed, Event, NotificationStatus, StepState
+from notify.store import events
+from notify.store.database import Row, insert_returning
+from notify.store.tables import notifications, steps, window_items
+from notify.store.types import among, database_now
+
+READY, RUNNING, WAITING = LIVE
+_N = notifications.c
+
+
+def create(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> set[str]:
+    """Insert what does not exist; returns the new ids. Ids are derived, so deciding twice creates nothing."""
+    blank: Row = dict.fromkeys(column.name for column in notifications.columns)
+    whole = [blank | row | {"environment": environment} for row in sorted(rows, key=lambda row: row["id"])]
+    return insert_returning(connection, notifications, whole, _N.id)
+
+
+def claim(
+    connection: sa.Connection,
+    environment: str,
+    workflow: str,
+    *,
+    token: str,
+    lease: timedelta,
+    now: datetime,
+    limit: int,
+    event: str | None = None,
+) -> list[Claimed]:
+    """Take up to `limit` ready notifications, the most urgent and then the oldest first; `event` takes one trigger's."""
+    chosen = (
+        sa.select(_N.id)
+        .where(_N.environment == environment, _N.workflow == workflow, _N.status == READY)
+        .order_by(_N.priority.desc(), _N.ts, _N.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if event is not None:
+        chosen = chosen.where(_N.event == event)
+    taken = (
+        notifications.update()
+        .where(_N.environment == environment, _N.id.in_(chosen))
+        .values(
+            status=RUNNING,
+            claim=token,
+            lease_until=database_now(lease),
+            started_at=sa.func.coalesce(_N.started_at, sa.bindparam("now", now, _N.started_at.type)),
+        )
+        .returning(*notifications.columns)
+    )
+    rows = connection.execute(taken).all()
+    known = events.load(connection, environment, [row.event for row in rows])
+    return sorted((_claimed(row, known[row.event]) for row in rows), key=lambda one: (-one.priority, one.ts, one.id))
+
+
+def _claimed(row: Any, event: Event) -> Claimed:
+    return Claimed(
+        id=row.id,
+        workflow=row.workflow,
+        subscriber=row.subscriber,
+        event=event,
+        transaction_id=row.transaction_id,
+        ts=row.ts,
+        priority=row.priority,
+        version=row.version,
+        window=row.window,
+        tries=row.tries,
+        started_at=row.started_at,
+    )
+
+
+def renew(connection: sa.Connection, environment: str, token: str, lease: timedelta) -> None:
+    """Keep everything claimed under `token` for another `lease`."""
+    mine = sa.and_(_N.environment == environment, _N.status == RUNNING, _N.claim == token)
+    connection.execute(notifications.update().where(mine).values(lease_until=database_now(lease)))
+
+
+def lock(connection: sa.Connection, environment: str, ids: Sequence[str], token: str) -> set[str]:
+    """Of `ids`, those still held under `token`, locked until the transaction ends."""
+    query = (
+        sa.select(_N.id)
+        .where(_N.environment == environment, among(_N.id, ids), _N.claim == token, _N.status == RUNNING)
+        .order_by(_N.id)
+        .with_for_update()
+    )
+    return set(connection.execute(query).scalars())
+
+
+def finish(connection: sa.Connection, environment: str, rows: Sequence[Row], now: datetime) -> None:
+    """End locked notifications: rows of `id`, `status`, `reason`, `error`. One statement a distinct ending."""
+    endings: dict[bytes, list[Row]] = {}
+    for row in rows:
+        endings.setdefault(orjson.dumps([row["status"], row["reason"], row["error"]]), []).append(row)
+    for same in endings.values():
+        ending = {name: same[0][name] for name in ("status", "reason", "error")}
+        _update(connection, environment, [row["id"] for row in same], finished_at=now, **_released(), **ending)
+
+
+def _released() -> Row:
+    return {"claim": None, "lease_until": None, "wake_at": None}
+
+
+def _update(connection: sa.Connection, environment: str, ids: Sequence[str], **values: Any) -> None:
+    connection.execute(
+        notifications.update().where(_N.environment == environment, among(_N.id, ids)).values(**values)
+    )
+
+
+def suspend(connection: sa.Connection, environment: str, rows: Sequence[Row], now: datetime) -> None:
+    """Let locked notifications wait: rows of `id`, `wake_at` (None: a window wakes it), `window`, `tries`.
+
+    One whose cancelling event came before it first waited is cancelled here, as it would have been live.
+    """
+    cancelled = _N.cancel_reason.is_not(None)
+    statement = (
+        notifications.update()
+        .where(_N.environment == environment, _N.id == sa.bindparam("one"))
+        .values(
+            status=sa.case((cancelled, NotificationStatus.CANCELLED.value), else_=WAITING.value),
+            reason=sa.func.coalesce(_N.cancel_reason, _N.reason),
+            finished_at=sa.case((cancelled, sa.bindparam("at", now, _N.finished_at.type)), else_=None),
+            claim=None,
+            lease_until=None,
+            waited_at=sa.bindparam("at", now, _N.waited_at.type),
+            wake_at=sa.bindparam("wake", type_=_N.wake_at.type),
+            window=sa.bindparam("into", type_=_N.window.type),
+            tries=sa.bindparam("times", type_=_N.tries.type),
+        )
+    )
+    values = [
+        {"one": row["id"], "wake": row["wake_at"], "into": row["window"], "times": row["tries"]}
+        for row in sorted(rows, key=lambda row: row["id"])
+    ]
+    if values:
+        connection.execute(statement, values)
+        withdraw_cancelled(connection, environment, [row["id"] for row in rows], now)
+
+
+def withdraw_cancelled(connection: sa.Connection, environment: str, ids: Sequence[str], now: datetime) -> None:
+    """A cancelled member takes its item out of its window; its waiting steps become cancelled."""
+    gone = sa.select(_N.id).where(
+        _N.environment == environment, among(_N.id, ids), _N.status == NotificationStatus.CANCELLED
+    )
+    connection.execute(
+        window_items.update()
+        .where(
+            window_items.c.environment == environment,
+            window_items.c.notification.in_(gone),
+            window_items.c.withdrawn_at.is_(None),
+        )
+        .values(withdrawn_at=now)
+    )
+    connection.execute(
+        steps.update()
+        .where(
+            steps.c.environment == environment, steps.c.notification.in_(gone), steps.c.state == StepState.DELAYED
+        )
+        .values(state=StepState.CANCELLED, finished_at=now)
+    )
+
+
+def wake(connection: sa.Connection, environment: str, workflow: str, now: datetime, limit: int) -> int:
+    """Make due sleepers ready, the earliest first; their waiting steps are complete. Returns how many."""
+    due = (
+        sa.select(_N.id)
+        .where(_N.environment == environment, _N.workflow == workflow, _N.status == WAITING, _N.wake_at <= now)
+        .order_by(_N.wake_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    woken = list(
+        connection.execute(
+            notifications.update()
+            .where(_N.environment == environment, _N.id.in_(due))
+            .values(status=READY, wake_at=None)
+            .returning(_N.id)
+        ).scalars()
+    )
+    if woken:
+        connection.execute(
+            steps.update()
+            .where(
+                steps.c.environment == environment,
+                among(steps.c.notification, woken),
+                steps.c.state == StepState.DELAYED,
+            )
+            .values(state=StepState.COMPLETED, finished_at=now)
+        )
+    return len(woken)
+
+
+def release(connection: sa.Connection, environment: str, token: str) -> int:
+    """Give back everything claimed under `token`, for anybody to take."""
+    mine = sa.and_(_N.environment == environment, _N.status == RUNNING, _N.claim == token)
+    return connection.execute(
+        notifications.update().where(mine).values(status=READY, claim=None, lease_until=None)
+    ).rowcount
+
+
+def reclaim(connection: sa.Connection, environment: str) -> int:
+    """Give back what a worker held past its lease; returns how many."""
+    expired = sa.and_(_N.environment == environment, _N.status == RUNNING, _N.lease_until < database_now())
+    return connection.execute(
+        notifications.update().where(expired).values(status=READY, claim=None, lease_until=None)
+    ).rowcount
+
+
+def undecided_before(connection: sa.Connection, environment: str, workflow: str) -> datetime | None:
+    """The `ts` of the oldest notification that may still join a window of this workflow."""
+    query = sa.select(sa.func.min(_N.ts)).where(
+        _N.environment == environment,
+        _N.workflow == workflow,
+        _N.status.in_([READY, RUNNING]),
+        _N.window.is_(None),
+    )
+    return connection.execute(query).scalar()
+
+
+def workflows_with(connection: sa.Connection, environment: str, *statuses: NotificationStatus) -> dict[str, int]:
+    """How many notifications of each workflow are in one of `statuses`."""
+    query = (
+        sa.select(_N.workflow, sa.func.count())
+        .where(_N.environment == environment, _N.status.in_(statuses))
+        .group_by(_N.workflow)
+    )
+    return {workflow: count for workflow, count in connection.execute(query)}
+
+
+def ready_workflows(connection: sa.Connection, environment: str, known: Sequence[str]) -> list[str]:
+    """Which of the known workflows have a notification ready: one probe of the index each, however many are ready."""
+    probes = [
+        sa.select(sa.literal(workflow).label("workflow")).where(
+            sa.exists().where(_N.environment == environment, _N.workflow == workflow, _N.status == READY)
+        )
+        for workflow in known
+    ]
+    return list(connection.execute(sa.union_all(*probes)).scalars()) if probes else []
+
+
+def next_wake(connection: sa.Connection, environment: str) -> datetime | None:
+    """When the next sleeper wants to wake."""
+    query = sa.select(sa.func.min(_N.wake_at)).where(_N.environment == environment, _N.status == WAITING)
+    return connection.execute(query).scalar()

@@ -1,0 +1,104 @@
+"""Subscribers and what they chose. Both are upserted; both are read by the thousand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from notify.model import Channel, Preference, Subscriber
+from notify.store.database import Row, insert_new, upsert
+from notify.store.tables import preferences, subscribers
+from notify.store.types import among
+
+FIELDS = ("email", "phone", "first_name", "last_name", "avatar", "locale", "timezone", "data", "channels")
+
+
+def save(connection: sa.Connection, environment: str, people: Sequence[Row], now: datetime) -> None:
+    """Create or update. Each row has `id` and any of FIELDS; a field that is absent keeps its stored value."""
+    by_shape: dict[tuple[str, ...], list[Row]] = {}
+    for person in people:
+        by_shape.setdefault(tuple(name for name in FIELDS if name in person), []).append(person)
+    for shape, rows in by_shape.items():
+        upsert(
+            connection,
+            subscribers,
+            [_row(environment, row, now) for row in _last_of_each(rows)],
+            [*shape, "updated_at"],
+        )
+
+
+def _row(environment: str, person: Row, now: datetime) -> Row:
+    defaults: Row = dict.fromkeys(FIELDS) | {"data": {}, "channels": []}
+    return defaults | person | {"environment": environment, "created_at": now, "updated_at": now}
+
+
+def _last_of_each(rows: Sequence[Row]) -> list[Row]:
+    """One statement cannot touch a row twice; the later word wins. Sorted, so that two imports never deadlock."""
+    return [row for _, row in sorted({row["id"]: row for row in rows}.items())]
+
+
+def ensure(connection: sa.Connection, environment: str, ids: Sequence[str], now: datetime) -> None:
+    """Create those who are unknown, with nothing but their id; known ones are left alone."""
+    insert_new(connection, subscribers, [_row(environment, {"id": id_}, now) for id_ in sorted(set(ids))])
+
+
+def load(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dict[str, Subscriber]:
+    """These people, by id; an unknown one is absent."""
+    query = sa.select(subscribers).where(subscribers.c.environment == environment, among(subscribers.c.id, set(ids)))
+    return {row.id: _subscriber(row) for row in connection.execute(query)}
+
+
+def count(connection: sa.Connection, environment: str) -> int:
+    """How many people this environment knows."""
+    query = sa.select(sa.func.count()).select_from(subscribers).where(subscribers.c.environment == environment)
+    return connection.execute(query).scalar_one()
+
+
+def _subscriber(row: Any) -> Subscriber:
+    return Subscriber(id=row.id, **{name: getattr(row, name) for name in FIELDS})
+
+
+def choose(connection: sa.Connection, environment: str, choices: Sequence[Preference], now: datetime) -> None:
+    """Record choices; the last one for a (person, workflow, channel) stands."""
+    rows = {
+        (choice.subscriber, choice.workflow or "", choice.channel): {
+            "environment": environment,
+            "subscriber": choice.subscriber,
+            "workflow": choice.workflow or "",
+            "channel": choice.channel,
+            "enabled": choice.enabled,
+            "updated_at": now,
+        }
+        for choice in choices
+    }
+    upsert(connection, preferences, [rows[key] for key in sorted(rows)], ["enabled", "updated_at"])
+
+
+def chosen(
+    connection: sa.Connection, environment: str, people: Sequence[str], workflow: str, channel: Channel
+) -> list[Preference]:
+    """What these people chose for this channel, for this workflow and for all: one statement however many they are."""
+    query = sa.select(preferences).where(
+        preferences.c.environment == environment,
+        among(preferences.c.subscriber, set(people)),
+        preferences.c.workflow.in_(["", workflow]),
+        preferences.c.channel == channel,
+    )
+    return [_preference(row) for row in connection.execute(query)]
+
+
+def choices_of(connection: sa.Connection, environment: str, subscriber: str) -> list[Preference]:
+    """Everything one person chose, the choices for all workflows first."""
+    query = (
+        sa.select(preferences)
+        .where(preferences.c.environment == environment, preferences.c.subscriber == subscriber)
+        .order_by(preferences.c.workflow, preferences.c.channel)
+    )
+    return [_preference(row) for row in connection.execute(query)]
+
+
+def _preference(row: Any) -> Preference:
+    return Preference(row.subscriber, row.workflow or None, Channel(row.channel), row.enabled)

@@ -1,0 +1,131 @@
+"""Column types and expressions that mean the same on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """An aware UTC instant to the microsecond; on SQLite a fixed-width ISO 8601 text, so that it sorts and reads well."""
+
+    impl = sa.String(27)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        return dialect.type_descriptor(TIMESTAMP(timezone=True) if dialect.name == "postgresql" else sa.String(27))
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} is naive; the store takes aware instants only")
+        return value if dialect.name == "postgresql" else iso(value)
+
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
+        if value is None or isinstance(value, datetime):
+            return value
+        return datetime.fromisoformat(value)
+
+
+def iso(instant: datetime) -> str:
+    """`2026-03-29T01:30:00.000000Z`."""
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")[:26] + "Z"
+
+
+#: A UUID as a hyphened string in Python and on SQLite, as a native uuid on PostgreSQL.
+Id = sa.String(36).with_variant(UUID(as_uuid=False), "postgresql")
+#: Any JSON value.
+Json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class _Many(sa.types.TypeDecorator[list[Any]]):
+    """A list sent as one parameter, so that a statement's text does not grow with the batch."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def __init__(self, item: sa.types.TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(ARRAY(self.item.dialect_impl(dialect)))
+        return dialect.type_descriptor(sa.Text())
+
+    def process_bind_param(self, value: list[Any] | None, dialect: sa.Dialect) -> Any:
+        return value if dialect.name == "postgresql" else orjson.dumps(value).decode()
+
+
+class among(FunctionElement[bool]):
+    """`column` is one of `values`: one parameter however many there are."""
+
+    inherit_cache = True
+    type = sa.Boolean()
+    name = "among"
+
+    def __init__(self, column: sa.ColumnElement[Any], values: Iterable[Any]) -> None:
+        super().__init__(column, sa.bindparam(None, list(values), type_=_Many(column.type), unique=True))
+
+
+@compiles(among, "postgresql")
+def _among_postgresql(element: among, compiler: Any, **kw: Any) -> str:
+    column, values = list(element.clauses)
+    return f"{compiler.process(column, **kw)} = ANY ({compiler.process(values, **kw)})"
+
+
+@compiles(among, "sqlite")
+def _among_sqlite(element: among, compiler: Any, **kw: Any) -> str:
+    column, values = list(element.clauses)
+    return f"{compiler.process(column, **kw)} IN (SELECT value FROM json_each({compiler.process(values, **kw)}))"
+
+
+class database_now(FunctionElement[datetime]):
+    """The database's own clock plus `ahead`: leases compare instants of one clock whatever the workers' clocks say."""
+
+    inherit_cache = True
+    type = Instant()
+    name = "database_now"
+
+    def __init__(self, ahead: timedelta = timedelta()) -> None:
+        super().__init__(sa.bindparam(None, ahead.total_seconds(), type_=sa.Float(), unique=True))
+
+
+@compiles(database_now, "postgresql")
+def _now_postgresql(element: database_now, compiler: Any, **kw: Any) -> str:
+    (seconds,) = list(element.clauses)
+    return f"(clock_timestamp() + make_interval(secs => {compiler.process(seconds, **kw)}))"
+
+
+@compiles(database_now, "sqlite")
+def _now_sqlite(element: database_now, compiler: Any, **kw: Any) -> str:
+    (seconds,) = list(element.clauses)
+    return f"strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', {compiler.process(seconds, **kw)} || ' seconds')"
+
+
+class seconds_between(FunctionElement[float]):
+    """Seconds from the first instant to the second."""
+
+    inherit_cache = True
+    type = sa.Float()
+    name = "seconds_between"
+
+
+@compiles(seconds_between, "postgresql")
+def _between_postgresql(element: seconds_between, compiler: Any, **kw: Any) -> str:
+    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"EXTRACT(EPOCH FROM ({end} - {start}))::float8"
+
+
+@compiles(seconds_between, "sqlite")
+def _between_sqlite(element: seconds_between, compiler: Any, **kw: Any) -> str:
+    start, end = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"(julianday({end}) - julianday({start})) * 86400.0"
