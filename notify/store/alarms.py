@@ -16,14 +16,6 @@ from notify.store.types import among, database_now
 _AL, _F, _L = alarms.c, flow_runs.c, leases.c
 
 
-def bucket(instant: datetime, now: datetime) -> datetime:
-    """The end of the stretch an alarm covers: a second within the hour, a minute within the day, an hour beyond."""
-    ahead = (instant - now).total_seconds()
-    width = 1 if ahead <= 3600 else 60 if ahead <= 86400 else 3600
-    seconds = instant.timestamp()
-    return datetime.fromtimestamp(-(-seconds // width) * width, instant.tzinfo)
-
-
 def want(connection: sa.Connection, environment: str, workflow: str, buckets: Iterable[datetime]) -> list[Any]:
     """Note that somebody wants to wake in each bucket; returns the ids of alarms that were not there yet."""
     rows = [

@@ -92,8 +92,8 @@ def queued(row: Any) -> Queued:
     )
 
 
-def renew(connection: sa.Connection, environment: str, token: str, lease: timedelta) -> None:
-    """Keep every message claimed under `token` for another `lease`."""
+def extend(connection: sa.Connection, environment: str, token: str, lease: timedelta) -> None:
+    """Keep every message claimed under `token` for another `lease`; a claim is written without one and gets it here."""
     mine = sa.and_(_M.environment == environment, _M.status == MessageStatus.QUEUED, _M.claim == token)
     connection.execute(messages.update().where(mine).values(lease_until=database_now(lease)))
 

@@ -255,3 +255,9 @@ def next_wake(connection: sa.Connection, environment: str) -> datetime | None:
     """When the next sleeper wants to wake."""
     query = sa.select(sa.func.min(_N.wake_at)).where(_N.environment == environment, _N.status == WAITING)
     return connection.execute(query).scalar()
+
+
+def due_workflows(connection: sa.Connection, environment: str, now: datetime) -> list[str]:
+    """Workflows with a sleeper that is due."""
+    query = sa.select(_N.workflow).where(_N.environment == environment, _N.status == WAITING, _N.wake_at <= now)
+    return list(connection.execute(query.distinct()).scalars())

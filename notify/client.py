@@ -1,0 +1,288 @@
+"""What an application holds: emit, trigger, send, cancel, and reading back. It never loads Prefect to emit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property, wraps
+from importlib import import_module
+from itertools import islice
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from notify import clock, intake, matching, registry
+from notify.desk import Inbox, Preferences, Subscribers
+from notify.errors import InvalidInput
+from notify.model import Channel, Event, MessageStatus, Receipt, Subscriber
+from notify.outcomes import Outcomes, outcomes
+from notify.planning import Choices, why_not
+from notify.rendering.templates import Templates
+from notify.settings import Settings
+from notify.store import cancellations, events, foreign, people, schema
+from notify.store.database import Database
+from notify.workflow import Workflow
+
+P = ParamSpec("P")
+T = TypeVar("T")
+#: Events written in one transaction of our own.
+PAGE = 1000
+
+
+class Notify:
+    """The synchronous face; `AsyncNotify` has the same methods, awaited.
+
+    Emitting and triggering write rows and return; workers do the rest. Input is checked before anything is written.
+    """
+
+    def __init__(self, settings: Settings, database: Database | None = None) -> None:
+        self.settings = settings
+        self.database = database or Database(settings.database_url)
+        schema.upgrade(self.database)
+
+    @classmethod
+    def from_env(cls) -> Notify:
+        """As `NOTIFY_*` in the environment says."""
+        return cls(Settings.from_env())
+
+    def close(self) -> None:
+        """Give the database's connections back."""
+        self.database.close()
+
+    def __enter__(self) -> Notify:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def registry(self) -> registry.Registry:
+        """The workflows and the catalogue of events, read from their files."""
+        return registry.load(self.settings.flows)
+
+    # --- saying what happened -------------------------------------------------------------------
+
+    def emit(
+        self,
+        name: str,
+        data: Any,
+        *,
+        id: str | None = None,
+        ts: datetime | int | None = None,
+        v: str | None = None,
+        user: Mapping[str, Any] | None = None,
+        connection: Any = None,
+    ) -> Receipt:
+        """Say that something happened; every workflow that listens starts.
+
+        An `id` seen in the last 24 h under this name starts nothing. A `ts` ahead (aware, or Unix ms) waits for it.
+        With `connection=` the event commits or rolls back with the caller's rows, and the receipt has no verdict yet.
+        """
+        event = intake.make_event(name, data, self.registry.events, clock.now(), id=id, ts=ts, v=v, user=user)
+        return self._put([event], connection)[0]
+
+    def emit_many(self, batch: Iterable[Mapping[str, Any]], *, connection: Any = None) -> list[Receipt]:
+        """Like `emit` for objects of `name`, `data`, `id`, `ts`, `v`, `user`: each page is one transaction."""
+        receipts: list[Receipt] = []
+        for page in _pages(batch):
+            parsed = [self._parse(raw, len(receipts) + place) for place, raw in enumerate(page)]
+            receipts += self._put(parsed, connection)
+        return receipts
+
+    def _parse(self, raw: Mapping[str, Any], place: int) -> Event:
+        try:
+            return intake.parse_event(raw, self.registry.events, clock.now())
+        except InvalidInput as error:
+            error.facts["field"] = f"events[{place}].{error.facts['field']}"
+            raise
+
+    def accept(self, batch: Sequence[Event]) -> list[Receipt]:
+        """Store events that were parsed already, in one transaction, each with its verdict."""
+        return self._put(batch, None)
+
+    def _put(self, batch: Sequence[Event], connection: Any) -> list[Receipt]:
+        environment = self.settings.environment
+        if connection is not None:
+            return foreign.put(connection, self.database.url, environment, batch)
+        return self.database.transact(lambda own: events.accept(own, environment, batch))
+
+    # --- asking for a workflow ------------------------------------------------------------------
+
+    def trigger(
+        self,
+        workflow: str,
+        *,
+        to: Any,
+        payload: Any = None,
+        transaction_id: str | None = None,
+        actor: str | None = None,
+        tenant: str | None = None,
+        channels: Sequence[str] | None = None,
+        priority: str | None = None,
+        at: datetime | int | None = None,
+        connection: Any = None,
+    ) -> Receipt:
+        """Run one workflow for `to`: ids, or objects of a subscriberId and fields to update, or a list of both.
+
+        The payload is validated by the workflow's model. A transaction id used before decides nothing again.
+        """
+        known = self.registry.workflow(workflow)
+        event = intake.make_trigger(
+            self.settings.environment,
+            known.id,
+            clock.now(),
+            to=to,
+            payload=payload,
+            model=known.payload,
+            transaction_id=transaction_id,
+            actor=actor,
+            tenant=tenant,
+            channels=channels,
+            priority=priority,
+            at=at,
+        )
+        return self._put([event], connection)[0]
+
+    def trigger_many(self, batch: Iterable[Mapping[str, Any]]) -> list[Receipt]:
+        """Like `trigger` for objects of its arguments, `workflow` among them."""
+        return [self.trigger(**dict(one)) for one in batch]
+
+    def send(
+        self,
+        user_id: str,
+        template: str,
+        data: Any = None,
+        channels: Sequence[str] | None = None,
+        priority: str = "normal",
+    ) -> list[dict[str, Any]]:
+        """Send one person the messages of a workflow now; answers `{channel, status, id, reason}` a channel.
+
+        `channels` None follows what the person chose; a list stands in for it.
+        """
+        workflow = self.registry.workflow(template.replace("_", "-"))
+        receipt = self.trigger(workflow.id, to=user_id, payload=data, channels=channels, priority=priority)
+        return self._preview(workflow, receipt, user_id, channels)
+
+    def _preview(
+        self, workflow: Workflow, receipt: Receipt, subscriber: str, channels: Sequence[str] | None
+    ) -> list[dict[str, Any]]:
+        environment = self.settings.environment
+        catalog = import_module("notify.channels.catalog")
+        steps = Templates([self.settings.flows / "templates"]).steps(workflow.id)
+        notification = matching.derive("notification", environment, receipt.uid, workflow.id, subscriber)
+        answers: list[dict[str, Any]] = []
+        with self.database.read() as connection:
+            person = people.load(connection, environment, [subscriber]).get(subscriber) or Subscriber(subscriber)
+            for step, channel in steps:
+                chosen = people.chosen(connection, environment, [subscriber], workflow.id, channel)
+                reason = why_not(
+                    subscriber,
+                    channel,
+                    addresses=catalog.address(channel, person),
+                    workflow=workflow.preferences,
+                    critical=workflow.critical,
+                    choices=Choices.of(chosen),
+                    asked_for=channels,
+                )
+                answers.append(
+                    {
+                        "channel": channel.value,
+                        "status": (MessageStatus.SKIPPED if reason else MessageStatus.QUEUED).value,
+                        "id": matching.message_id(environment, notification, f"{step}.{channel.value}"),
+                        "reason": reason.value if reason else None,
+                    }
+                )
+        return answers
+
+    def submit(
+        self,
+        workflow: str,
+        *,
+        to: Any = None,
+        payload: Any = None,
+        at: datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> Any:
+        """Run one workflow through the Prefect API, as a flow run that does this very work.
+
+        Answers a `Submitted` of `id` (the transaction id), `flow_run_id`, `url` and `wait()`.
+        """
+        known = self.registry.workflow(workflow)
+        checked = intake.validated(known.payload, intake.plain({} if payload is None else payload), "payload")
+        submission = import_module("notify.engine.submission")
+        return submission.submit(self, known.id, to=to, payload=checked, at=at, idempotency_key=idempotency_key)
+
+    def cancel(self, transaction_id: str, reason: str = "cancelled") -> int:
+        """Cancel what one trigger or event started and has not ended, waits and digests included; returns how many."""
+        environment = self.settings.environment
+        return self.database.transact(
+            lambda own: cancellations.by_transaction(own, environment, transaction_id, reason, clock.now())
+        )
+
+    # --- reading back ---------------------------------------------------------------------------
+
+    @property
+    def subscribers(self) -> Subscribers:
+        """The people of this environment."""
+        return Subscribers(self.database, self.settings.environment)
+
+    @property
+    def preferences(self) -> Preferences:
+        """What people chose."""
+        return Preferences(self.database, self.settings.environment)
+
+    def inbox(self, subscriber: str) -> Inbox:
+        """One person's in-app messages."""
+        return Inbox(self.database, self.settings.environment, subscriber)
+
+    def outcomes(self, transaction_id: str) -> Outcomes:
+        """What became of one trigger or event so far, per person and channel."""
+        with self.database.read() as connection:
+            return outcomes(connection, self.settings.environment, transaction_id)
+
+
+def _pages(batch: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(batch)
+    while page := list(islice(iterator, PAGE)):
+        yield page
+
+
+def _awaited(
+    method: Callable[Concatenate[Notify, P], T],
+) -> Callable[Concatenate[AsyncNotify, P], Coroutine[Any, Any, T]]:
+    """The method, run in a thread."""
+
+    @wraps(method)
+    async def call(self: AsyncNotify, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.to_thread(method, self.sync, *args, **kwargs)
+
+    return call
+
+
+class AsyncNotify:
+    """`Notify` for asyncio: the same methods, awaited."""
+
+    def __init__(self, settings: Settings, database: Database | None = None) -> None:
+        self.sync = Notify(settings, database)
+
+    @classmethod
+    def from_env(cls) -> AsyncNotify:
+        """As `NOTIFY_*` in the environment says."""
+        return cls(Settings.from_env())
+
+    emit = _awaited(Notify.emit)
+    emit_many = _awaited(Notify.emit_many)
+    trigger = _awaited(Notify.trigger)
+    trigger_many = _awaited(Notify.trigger_many)
+    send = _awaited(Notify.send)
+    submit = _awaited(Notify.submit)
+    cancel = _awaited(Notify.cancel)
+    outcomes = _awaited(Notify.outcomes)
+    close = _awaited(Notify.close)
+
+    async def __aenter__(self) -> AsyncNotify:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+

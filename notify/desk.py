@@ -1,0 +1,136 @@
+"""People, their choices and their inbox, as an application reads and changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from notify import clock, intake
+from notify.errors import NotFound
+from notify.model import Preference, Subscriber
+from notify.store import inbox, people
+from notify.store.database import Database
+
+
+@dataclass(frozen=True)
+class Subscribers:
+    """The people of one environment."""
+
+    database: Database
+    environment: str
+
+    def save(self, raw: Iterable[Mapping[str, Any]]) -> int:
+        """Create or update people from `{"subscriberId": …, …, "preferences": […]}`; returns how many.
+
+        A field that is left out keeps its stored value.
+        """
+        parsed = [intake.parse_subscriber(one, f"subscribers[{place}]") for place, one in enumerate(raw)]
+        now = clock.now()
+        with self.database.write() as connection:
+            people.save(connection, self.environment, [row for row, _ in parsed], now)
+            people.choose(connection, self.environment, [one for _, choices in parsed for one in choices], now)
+        return len(parsed)
+
+    def get(self, subscriber: str) -> Subscriber:
+        """One person, or NotFound."""
+        with self.database.read() as connection:
+            found = people.load(connection, self.environment, [subscriber]).get(subscriber)
+        if found is None:
+            raise NotFound(what="subscriber", id=subscriber, remedy="Import people with `notify subscribers import`.")
+        return found
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """What people chose."""
+
+    database: Database
+    environment: str
+
+    def set(self, subscriber: str, workflow: str | None, channel: str, enabled: bool) -> Preference:
+        """One choice; `workflow` None is for every workflow."""
+        choice = Preference(subscriber, workflow, intake.channel(channel, "channel"), enabled)
+        with self.database.write() as connection:
+            people.choose(connection, self.environment, [choice], clock.now())
+        return choice
+
+    def of(self, subscriber: str) -> list[Preference]:
+        """Everything one person chose; what is not listed is on."""
+        with self.database.read() as connection:
+            return people.choices_of(connection, self.environment, subscriber)
+
+
+@dataclass(frozen=True)
+class InboxItem:
+    """One in-app message."""
+
+    id: str
+    workflow: str
+    subject: str | None
+    body: str
+    created_at: datetime
+    seen_at: datetime | None
+    read_at: datetime | None
+    extra: Mapping[str, Any]
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the person has read it."""
+        return self.read_at is not None
+
+    def as_json(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Inbox:
+    """One person's in-app messages."""
+
+    database: Database
+    environment: str
+    subscriber: str
+
+    def list(self, *, unread: bool = False, limit: int = 20, offset: int = 0) -> list[InboxItem]:
+        """The newest first."""
+        with self.database.read() as connection:
+            rows = inbox.items(
+                connection, self.environment, self.subscriber, unread=unread, limit=limit, offset=offset
+            )
+        return [_item(row) for row in rows]
+
+    def count(self, *, unread: bool = True) -> int:
+        """How many there are, the unread ones unless asked otherwise."""
+        with self.database.read() as connection:
+            return inbox.count(connection, self.environment, self.subscriber, unread=unread)
+
+    def read(self, id: str) -> None:
+        """Mark one as read, and seen; NotFound if this person has no such message."""
+        self._mark(id, read=True)
+
+    def seen(self, id: str) -> None:
+        """Mark one as seen."""
+        self._mark(id, read=False)
+
+    def _mark(self, id: str, *, read: bool) -> None:
+        with self.database.write() as connection:
+            found = inbox.mark(connection, self.environment, self.subscriber, [id], read=read, now=clock.now())
+        if not found:
+            remedy = f"List them with `notify log --person {self.subscriber} --channel in_app`."
+            raise NotFound(what=f"in-app message of {self.subscriber}", id=id, remedy=remedy)
+
+
+def _item(row: Any) -> InboxItem:
+    content = row.content
+    return InboxItem(
+        row.id,
+        row.workflow,
+        content["subject"],
+        content["body"],
+        row.created_at,
+        row.seen_at,
+        row.read_at,
+        content.get("extra", {}),
+    )

@@ -1,0 +1,182 @@
+"""One batch run: it keeps claiming what is ready of one workflow, and drives it, until there is nothing left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import pydantic
+import sqlalchemy as sa
+
+from notify import clock
+from notify.engine.context import Engine
+from notify.engine.decide import payload_of
+from notify.engine.driver import Ending, Player, described, drive
+from notify.engine.work import Stage, Tally, Work, with_memos
+from notify.model import Claimed, NotificationStatus, Subscriber, new_id
+from notify.store import alarms, events, messages, notifications, people, windows
+from notify.workflow import Notification, Workflow
+
+log = logging.getLogger("notify.batch")
+#: Notifications driven together.
+BATCH = 1000
+#: Windows closed, and sleepers woken, in one transaction.
+PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a batch run may take: everything ready of its workflow, or one trigger's."""
+
+    event: str | None = None
+    stop: Callable[[], bool] = lambda: False
+
+
+async def work(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope | None = None) -> bool:
+    """Wake, close, claim and drive once; False when there was nothing to do."""
+    scope = scope or Scope()
+    if scope.event is None:
+        await rouse(engine, workflow)
+    token = new_id()
+    with _heartbeat(engine, token):
+        try:
+            return await _drive_claimed(engine, workflow, stage, tally, token, scope)
+        finally:
+            await engine.write(_release, token)
+
+
+async def rouse(engine: Engine, workflow: Workflow) -> int:
+    """Drop alarms that rang, make due sleepers ready and close windows that ended; returns how many became ready."""
+    return await engine.write(_rouse, workflow.id, clock.now())
+
+
+def _rouse(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> int:
+    alarms.rung(connection, environment, workflow, now)
+    woken = notifications.wake(connection, environment, workflow, now, PAGE)
+    joinable = notifications.undecided_before(connection, environment, workflow)
+    horizon = min(filter(None, [now, events.watermark(connection, environment, now), joinable]))
+    closed = windows.close_due(connection, environment, workflow, horizon=horizon, now=now, limit=PAGE)
+    return woken + closed
+
+
+def _release(connection: sa.Connection, environment: str, token: str) -> None:
+    notifications.release(connection, environment, token)
+    messages.release(connection, environment, token)
+
+
+@contextmanager
+def _heartbeat(engine: Engine, token: str) -> Iterator[None]:
+    """Renew the claim from a thread, so that a busy loop does not lose it."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(engine.lease.total_seconds() / 3):
+            try:
+                engine.database.transact(lambda connection: _renew(connection, engine, token))
+            except Exception:
+                log.warning("the claim could not be renewed; trying again", exc_info=True)
+
+    thread = threading.Thread(target=beat, name="notify-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+
+
+def _renew(connection: sa.Connection, engine: Engine, token: str) -> None:
+    notifications.renew(connection, engine.environment, token, engine.lease)
+    messages.extend(connection, engine.environment, token, engine.lease)
+
+
+async def _drive_claimed(
+    engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, token: str, scope: Scope
+) -> bool:
+    claimed = await engine.write(_claim, engine, workflow, token, scope.event)
+    if not claimed.notifications:
+        return False
+    tally.notifications.update(one.id for one in claimed.notifications)
+    performer = Work(engine, workflow, token, stage, tally, claimed.bursts)
+    players, endings = _players(workflow, claimed)
+    if endings:
+        await performer.finish(endings)
+    try:
+        await drive(players, performer)
+    finally:
+        await asyncio.gather(*performer.deliveries)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    notifications: Sequence[Claimed]
+    bursts: dict[tuple[str, str], list[windows.Item]]
+    people: dict[str, Subscriber]
+
+
+def _claim(
+    connection: sa.Connection, environment: str, engine: Engine, workflow: Workflow, token: str, event: str | None
+) -> _Claim:
+    taken = notifications.claim(
+        connection,
+        environment,
+        workflow.id,
+        token=token,
+        lease=engine.lease,
+        now=clock.now(),
+        limit=BATCH,
+        event=event,
+    )
+    if not taken:
+        return _Claim([], {}, {})
+    memo, bursts = with_memos(connection, environment, taken)
+    known = people.load(connection, environment, [one.subscriber for one in taken])
+    return _Claim([replace(one, memo=_in_order(memo.get(one.id, {}))) for one in taken], bursts, known)
+
+
+def _in_order(memo: dict[str, Any]) -> dict[str, Any]:
+    return dict(sorted(memo.items(), key=lambda item: (item[1].started_at, item[0])))
+
+
+def _players(workflow: Workflow, claim: _Claim) -> tuple[list[Player], list[Ending]]:
+    """A coroutine each; who lacks what the workflow needs fails at once, naming the event."""
+    adapter = pydantic.TypeAdapter[Any](workflow.payload)
+    players: list[Player] = []
+    endings: list[Ending] = []
+    for one in claim.notifications:
+        person = claim.people.get(one.subscriber) or Subscriber(one.subscriber)
+        try:
+            notification = _notification(workflow, one, person, adapter)
+        except pydantic.ValidationError as error:
+            endings.append(_unusable(one, error))
+            continue
+        players.append(Player(one, workflow(notification), workflow.retries))
+    return players, endings
+
+
+def _notification(
+    workflow: Workflow, one: Claimed, person: Subscriber, adapter: pydantic.TypeAdapter[Any]
+) -> Notification[Any]:
+    return Notification(
+        id=one.id,
+        event=one.event,
+        payload=adapter.validate_python(payload_of(one.event)),
+        subscriber=person,
+        started_at=one.started_at,
+        parameters=workflow.parameters,
+        actor=one.event.data.get("actor") if one.event.kind == "trigger" else None,
+        tenant=one.event.data.get("tenant") if one.event.kind == "trigger" else None,
+    )
+
+
+def _unusable(one: Claimed, error: pydantic.ValidationError) -> Ending:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    message = f"event {one.event.id or one.event.uid}: data.{field}: {first['msg']}"
+    return Ending(one, NotificationStatus.FAILED, "invalid_payload", {**described(error), "message": message})

@@ -1,0 +1,75 @@
+"""What every part of the engine holds: one value, made when a process starts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from notify.channels.base import Provider
+from notify.model import Channel, Event, new_id
+from notify.registry import Registry
+from notify.rendering.templates import Templates
+from notify.settings import Settings
+from notify.store import events
+from notify.store.database import Database
+
+T = TypeVar("T")
+
+#: How long a claim lives without a sign of life. Renewed from a thread at a third of it.
+LEASE = timedelta(seconds=60)
+
+
+@dataclass
+class Engine:
+    """One process's engine: its settings, its store, its workflows and its providers."""
+
+    settings: Settings
+    database: Database
+    registry: Registry
+    templates: Templates
+    providers: Mapping[Channel, Provider]
+    #: This process, as the owner of claims, leases and flow runs.
+    worker: str = field(default_factory=new_id)
+    lease: timedelta = LEASE
+    #: Set whenever this process made something ready, so that nobody here waits for a poll.
+    bell: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def environment(self) -> str:
+        """The isolated world this process works in."""
+        return self.settings.environment
+
+    async def read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """`work(connection, environment, …)` on a reading connection, in a thread."""
+        return await self.database.reading(work, self.environment, *args, **kwargs)
+
+    async def write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """`work(connection, environment, …)` in one transaction, in a thread."""
+        return await self.database.writing(work, self.environment, *args, **kwargs)
+
+    def history(self) -> StoredHistory:
+        """The stored events, as facts for authors' functions."""
+        return StoredHistory(self.database, self.environment)
+
+    def reloaded(self, registry: Registry, templates: Templates) -> None:
+        """Take over newly read workflows; a broken file keeps the workflows it had."""
+        broken = {error.file for error in registry.broken}
+        kept = {id_: one for id_, one in self.registry.workflows.items() if str(one.file) in broken}
+        self.registry = replace(registry, workflows={**kept, **registry.workflows})
+        self.templates = templates
+
+
+@dataclass(frozen=True)
+class StoredHistory:
+    """Facts from the events taken in so far."""
+
+    database: Database
+    environment: str
+
+    def about(self, names: Sequence[str], subjects: Sequence[str]) -> Mapping[str, Sequence[Event]]:
+        """Accepted events of these names about each subject, oldest first."""
+        with self.database.read() as connection:
+            return events.about(connection, self.environment, names, subjects)

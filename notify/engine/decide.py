@@ -1,0 +1,209 @@
+"""The channel step: address, preferences, rendering for a whole group, then one transaction that decides for good.
+
+Nothing of the author's and nothing of the network runs between BEGIN and COMMIT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from notify import clock
+from notify.channels import catalog
+from notify.engine.context import Engine
+from notify.engine.driver import LOST, Answer, Request
+from notify.errors import RenderFailed, TemplateMissing
+from notify.matching import message_id
+from notify.model import Channel, Content, MessageStatus, StepState, Subscriber
+from notify.planning import Choices, Reason, why_not
+from notify.steps import Decision, Send, Step
+from notify.store import memos, messages, notifications, people
+from notify.store.messages import Queued
+from notify.workflow import Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one channel step comes to for one person, before it is written."""
+
+    request: Request
+    status: MessageStatus
+    reason: str | None = None
+    content: Content | None = None
+    addresses: Sequence[str] = ()
+    error: str | None = None
+
+
+def decide(
+    engine: Engine, workflow: Workflow, token: str, requests: Sequence[Request]
+) -> tuple[list[Answer], list[Queued]]:
+    """Decide one channel for a group; returns the answers in order and the messages to deliver, claimed by `token`."""
+    started = clock.now()
+    verdicts = _Group(engine, workflow, requests).verdicts()
+    return engine.database.transact(lambda connection: _write(connection, engine, workflow, token, verdicts, started))
+
+
+class _Group:
+    """The facts a group's decision needs: read in two statements, however many people there are."""
+
+    def __init__(self, engine: Engine, workflow: Workflow, requests: Sequence[Request]) -> None:
+        self.engine = engine
+        self.workflow = workflow
+        self.requests = requests
+        self.channel = _send(requests[0].step).channel
+        ids = [request.claimed.subscriber for request in requests]
+        with engine.database.read() as connection:
+            self.people = people.load(connection, engine.environment, ids)
+            chosen = people.chosen(connection, engine.environment, ids, workflow.id, self.channel)
+        self.choices = Choices.of(chosen)
+
+    def verdicts(self) -> list[Verdict]:
+        return [self._verdict(request) for request in self.requests]
+
+    def _verdict(self, request: Request) -> Verdict:
+        person = self.people.get(request.claimed.subscriber) or Subscriber(request.claimed.subscriber)
+        addresses = catalog.address(self.channel, person)
+        reason = Reason.ADDED_AFTER_START if request.past else self._why_not(request, addresses)
+        if reason is not None:
+            return Verdict(request, MessageStatus.SKIPPED, reason)
+        if self.channel is not Channel.IN_APP and self.channel not in self.engine.providers:
+            return Verdict(request, MessageStatus.FAILED, Reason.NO_INTEGRATION, error=_no_integration(self.channel))
+        return self._rendered(request, person, addresses)
+
+    def _why_not(self, request: Request, addresses: Sequence[str]) -> Reason | None:
+        return why_not(
+            request.claimed.subscriber,
+            self.channel,
+            addresses=addresses,
+            workflow=self.workflow.preferences,
+            critical=self.workflow.critical,
+            choices=self.choices,
+            asked_for=request.claimed.event.data.get("channels") if request.claimed.event.kind == "trigger" else None,
+        )
+
+    def _rendered(self, request: Request, person: Subscriber, addresses: Sequence[str]) -> Verdict:
+        try:
+            content = self._render(request, person)
+        except (RenderFailed, TemplateMissing) as error:
+            return Verdict(request, MessageStatus.FAILED, Reason.NOT_RENDERED, error=str(error))
+        status = MessageStatus.DELIVERED if self.channel is Channel.IN_APP else MessageStatus.QUEUED
+        return Verdict(request, status, None, content, addresses)
+
+    def _render(self, request: Request, person: Subscriber) -> Content:
+        send = _send(request.step)
+        claimed = request.claimed
+        template = self.engine.templates.find(
+            self.workflow.id, send.step, self.channel, person.locale, version=claimed.version
+        )
+        context = {
+            "subscriber": person,
+            "payload": payload_of(claimed.event),
+            "event": claimed.event,
+            "workflow": self.workflow.id,
+            **send.context,
+        }
+        return template.render(context)
+
+
+def payload_of(event: Any) -> Mapping[str, Any]:
+    """What a workflow is about: a trigger's payload, or the event's own data."""
+    return event.data.get("payload", {}) if event.kind == "trigger" else event.data
+
+
+def _send(step: Step[Any]) -> Send:
+    assert isinstance(step, Send)
+    return step
+
+
+def _no_integration(channel: Channel) -> str:
+    return f"no active integration sends {channel.value}; set one up and trigger again"
+
+
+def _write(
+    connection: sa.Connection,
+    engine: Engine,
+    workflow: Workflow,
+    token: str,
+    verdicts: Sequence[Verdict],
+    started: datetime,
+) -> tuple[list[Answer], list[Queued]]:
+    environment = engine.environment
+    mine = notifications.lock(connection, environment, [one.request.claimed.id for one in verdicts], token)
+    kept = [one for one in verdicts if one.request.claimed.id in mine]
+    now = clock.now()
+    rows = [_message(environment, workflow, one, token, now) for one in kept]
+    new = messages.add(connection, environment, rows)
+    memos.remember(connection, environment, [_memo(one, row["id"], started, now) for one, row in zip(kept, rows, strict=True)])
+    messages.extend(connection, environment, token, engine.lease)
+    queued = [_queued(row, one) for one, row in zip(kept, rows, strict=True) if row["id"] in new and row["claim"]]
+    return [_answer(environment, one, mine) for one in verdicts], queued
+
+
+def _message(environment: str, workflow: Workflow, one: Verdict, token: str, now: datetime) -> dict[str, Any]:
+    claimed, send = one.request.claimed, _send(one.request.step)
+    queued = one.status is MessageStatus.QUEUED
+    delivered = now if one.status is MessageStatus.DELIVERED else None
+    return {
+        "id": message_id(environment, claimed.id, send.key),
+        "notification": claimed.id,
+        "workflow": workflow.id,
+        "subscriber": claimed.subscriber,
+        "transaction_id": claimed.transaction_id,
+        "step": send.key,
+        "channel": send.channel,
+        "priority": claimed.priority,
+        "status": one.status,
+        "reason": one.reason,
+        "content": asdict(one.content) if one.content else None,
+        "address": "\n".join(one.addresses) or None,
+        "delivery": workflow.delivery,
+        "error": one.error,
+        "window": claimed.window,
+        "claim": token if queued else None,
+        "next_attempt_at": now if queued else None,
+        "attempts": 0,
+        "created_at": now,
+        "sent_at": delivered,
+        "delivered_at": delivered,
+    }
+
+
+def _queued(row: Mapping[str, Any], one: Verdict) -> Queued:
+    assert one.content is not None
+    return Queued(
+        row["id"],
+        row["workflow"],
+        row["subscriber"],
+        row["channel"],
+        row["address"],
+        one.content,
+        row["delivery"],
+        attempts=0,
+    )
+
+
+_STEP_STATES = {MessageStatus.SKIPPED: StepState.SKIPPED, MessageStatus.FAILED: StepState.FAILED}
+
+
+def _memo(one: Verdict, message: str, started: datetime, now: datetime) -> dict[str, Any]:
+    return {
+        "notification": one.request.claimed.id,
+        "key": one.request.step.key,
+        "kind": one.request.step.kind,
+        "state": _STEP_STATES.get(one.status, StepState.COMPLETED),
+        "value": {"status": one.status, "reason": one.reason, "message": message},
+        "error": {"message": one.error} if one.error else None,
+        "started_at": started,
+        "finished_at": now,
+    }
+
+
+def _answer(environment: str, one: Verdict, mine: set[str]) -> Answer:
+    claimed = one.request.claimed
+    if claimed.id not in mine:
+        return LOST
+    return Answer(Decision(one.status, one.reason, message_id(environment, claimed.id, one.request.step.key)))

@@ -1,0 +1,196 @@
+"""Delivery: attempt rows first, in waves no larger than the calls about to be in flight, then the calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from notify import clock
+from notify.channels.base import Provider
+from notify.engine.context import Engine
+from notify.model import Channel, Delivery, Dispatch, MessageStatus, Outcome, OutcomeKind, new_id
+from notify.store import messages
+from notify.store.messages import Queued
+
+#: When a message is tried again after each failure; after the last one it is given up.
+RETRIES = (10, 30, 120, 600, 3600)
+
+
+async def deliver(engine: Engine, token: str, queued: Sequence[Queued]) -> None:
+    """Make one attempt for each message, all channels side by side: a provider that hangs delays nobody else's."""
+    by_channel: dict[Channel, list[Queued]] = {}
+    for one in queued:
+        by_channel.setdefault(Channel(one.channel), []).append(one)
+    channels = [_deliver(engine, token, engine.providers[channel], some) for channel, some in by_channel.items()]
+    await asyncio.gather(*channels)
+
+
+async def deliver_due(engine: Engine, limit: int = 500) -> int:
+    """Take up what is due and nobody delivers: retries, and what a lost worker left. Returns how many."""
+    token = new_id()
+    queued = await engine.write(_take, token, engine.lease, limit)
+    unknown = [one for one in queued if one.channel not in engine.providers]
+    if unknown:
+        await engine.write(_no_provider, token, unknown)
+    await deliver(engine, token, [one for one in queued if one.channel in engine.providers])
+    return len(queued)
+
+
+def _take(connection: sa.Connection, environment: str, token: str, lease: timedelta, limit: int) -> list[Queued]:
+    now = clock.now()
+    taken = messages.claim(connection, environment, token=token, lease=lease, now=now, limit=limit)
+    interrupted = messages.interrupted(connection, environment, [one.id for one in taken], now)
+    lost = [one for one in taken if one.id in interrupted and one.delivery is Delivery.AT_MOST_ONCE]
+    settled = [_settled(one, "", Outcome(OutcomeKind.UNKNOWN, detail="the worker was lost during the call"), now) for one in lost]
+    messages.settle(connection, environment, token, settled)
+    return [one for one in taken if one not in lost]
+
+
+def _no_provider(connection: sa.Connection, environment: str, token: str, queued: Sequence[Queued]) -> None:
+    now = clock.now()
+    outcome = Outcome(OutcomeKind.REJECTED, detail="no active integration for this channel any more")
+    messages.settle(connection, environment, token, [_settled(one, "", outcome, now) for one in queued])
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One message's attempt: written before, answered after."""
+
+    message: Queued
+    number: int
+    provider: str
+    started_at: datetime
+    outcome: Outcome | None = None
+    finished_at: datetime | None = None
+
+
+async def _deliver(engine: Engine, token: str, provider: Provider, queued: Sequence[Queued]) -> None:
+    """One transaction a wave: what the last wave came to, and what the next one is about to try."""
+    finished: list[Call] = []
+    for wave in _waves(queued, provider.concurrency):
+        begun = await engine.write(_turn, token, provider.id, finished, wave)
+        finished = await _call(provider, begun)
+    await engine.write(_turn, token, provider.id, finished, [])
+
+
+def _waves(queued: Sequence[Queued], size: int) -> Iterable[Sequence[Queued]]:
+    for start in range(0, len(queued), size):
+        yield queued[start : start + size]
+
+
+def _turn(
+    connection: sa.Connection,
+    environment: str,
+    token: str,
+    provider: str,
+    finished: Sequence[Call],
+    wave: Sequence[Queued],
+) -> list[Call]:
+    """Begin only calls whose claim still stands: fenced by the message's own row."""
+    now = clock.now()
+    mine = messages.lock(connection, environment, [one.id for one in wave], token) if wave else set[str]()
+    begun = [Call(one, one.attempts + 1, provider, now) for one in wave if one.id in mine]
+    messages.record_attempts(connection, environment, [_attempt(call) for call in [*finished, *begun]])
+    messages.settle(connection, environment, token, [_settled_call(call, now) for call in finished])
+    return begun
+
+
+def _attempt(call: Call) -> dict[str, Any]:
+    outcome = call.outcome
+    return {
+        "message": call.message.id,
+        "number": call.number,
+        "provider": call.provider,
+        "started_at": call.started_at,
+        "finished_at": call.finished_at,
+        "outcome": outcome.kind if outcome else None,
+        "provider_message_id": outcome.provider_message_id if outcome else None,
+        "detail": outcome.detail if outcome else None,
+    }
+
+
+async def _call(provider: Provider, begun: Sequence[Call]) -> list[Call]:
+    """A message to several addresses (a person's devices) is one attempt, accepted as soon as one address took it."""
+    dispatches = [(place, dispatch) for place, call in enumerate(begun) for dispatch in _dispatches(call)]
+    outcomes = await provider.send([dispatch for _, dispatch in dispatches])
+    by_call: dict[int, list[Outcome]] = {}
+    for (place, _), outcome in zip(dispatches, outcomes, strict=True):
+        by_call.setdefault(place, []).append(outcome)
+    now = clock.now()
+    return [
+        Call(call.message, call.number, call.provider, call.started_at, _best(by_call[place]), now)
+        for place, call in enumerate(begun)
+    ]
+
+
+def _dispatches(call: Call) -> list[Dispatch]:
+    message = call.message
+    addresses = message.address.split("\n")
+    return [
+        Dispatch(
+            id=message.id if len(addresses) == 1 else f"{message.id}-{place}",
+            channel=message.channel,
+            address=address,
+            content=message.content,
+            workflow=message.workflow,
+            subscriber=message.subscriber,
+            attempt=call.number,
+        )
+        for place, address in enumerate(addresses, 1)
+    ]
+
+
+_ORDER = (OutcomeKind.ACCEPTED, OutcomeKind.UNKNOWN, OutcomeKind.RETRY, OutcomeKind.REJECTED)
+
+
+def _best(outcomes: Sequence[Outcome]) -> Outcome:
+    return min(outcomes, key=lambda outcome: _ORDER.index(outcome.kind))
+
+
+def _settled_call(call: Call, now: datetime) -> dict[str, Any]:
+    assert call.outcome is not None
+    return _settled(call.message, call.provider, call.outcome, now)
+
+
+def _settled(message: Queued, provider: str, outcome: Outcome, now: datetime) -> dict[str, Any]:
+    """What an outcome makes of its message."""
+    number = message.attempts + 1
+    row: dict[str, Any] = {
+        "id": message.id,
+        "status": MessageStatus.QUEUED,
+        "reason": None,
+        "error": outcome.detail,
+        "provider": provider,
+        "provider_message_id": outcome.provider_message_id,
+        "attempts": number,
+        "next_attempt_at": None,
+        "sent_at": None,
+        "delivered_at": None,
+        "claim": None,
+    }
+    return row | _change(message, outcome, number, now)
+
+
+def _change(message: Queued, outcome: Outcome, number: int, now: datetime) -> dict[str, Any]:
+    if outcome.kind is OutcomeKind.ACCEPTED:
+        return {"status": MessageStatus.SENT, "sent_at": now, "error": None}
+    if outcome.kind is OutcomeKind.REJECTED:
+        return {"status": MessageStatus.FAILED, "reason": "rejected"}
+    if outcome.kind is OutcomeKind.UNKNOWN and message.delivery is Delivery.AT_MOST_ONCE:
+        return {"status": MessageStatus.UNKNOWN, "reason": "no_answer"}
+    if number > len(RETRIES):
+        return _given_up(outcome)
+    wait = outcome.retry_after if outcome.retry_after is not None else RETRIES[number - 1]
+    return {"next_attempt_at": now + timedelta(seconds=wait)}
+
+
+def _given_up(outcome: Outcome) -> dict[str, Any]:
+    if outcome.kind is OutcomeKind.UNKNOWN:
+        return {"status": MessageStatus.UNKNOWN, "reason": "no_answer"}
+    status = MessageStatus.TIMEOUT if outcome.never_connected else MessageStatus.FAILED
+    return {"status": status, "reason": "gave_up"}

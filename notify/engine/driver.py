@@ -1,0 +1,300 @@
+"""The round driver: many notifications' coroutines side by side, one group of work a kind of step and round.
+
+It knows neither the store nor Prefect. Bodies advance inside one `loop.call_soon` callback, so there is no current
+task that a body could cancel or wait in; each runs in its own `contextvars` context; whatever a body awaits that is
+not a step is thrown back at it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import time
+import traceback
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from notify.errors import (
+    AuthorError,
+    AwaitedOutsideStep,
+    DuplicateStep,
+    StepChanged,
+    StepFailed,
+    Suspended,
+    SuspendedInFinally,
+)
+from notify.model import Claimed, JsonObject, MessageStatus, NotificationStatus, Remembered, StepState
+from notify.steps import All, Decision, Send, Skip, Step
+
+log = logging.getLogger("notify.driver")
+#: A body that computes longer than this between two steps holds everybody up; it is reported with its line.
+SLOW = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One step to perform for one notification."""
+
+    claimed: Claimed
+    step: Step[Any]
+    #: Why the step is skipped rather than performed: it is new code before steps already remembered.
+    past: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What performing a step came to: a value, an error to raise in the body, a wait, or a lost claim."""
+
+    value: Any = None
+    error: Exception | None = None
+    waits: bool = False
+    lost: bool = False
+
+
+WAITS = Answer(waits=True)
+LOST = Answer(lost=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one notification ended; `again` when its body failed and may be tried again."""
+
+    claimed: Claimed
+    status: NotificationStatus
+    reason: str | None = None
+    error: JsonObject | None = None
+    again: bool = False
+
+
+class Performer(Protocol):
+    """Does the work of a round. Answers come in the order of the requests."""
+
+    async def perform(self, kind: str, requests: Sequence[Request]) -> Sequence[Answer]:
+        """Perform one kind of step for a group."""
+        ...
+
+    def recollect(self, claimed: Claimed, step: Step[Any], remembered: Remembered) -> Any:
+        """A remembered step's result as the body expects it."""
+        ...
+
+    async def finish(self, endings: Sequence[Ending]) -> None:
+        """Record who ended how."""
+        ...
+
+
+@dataclass
+class Player:
+    """One notification's coroutine and what it waits for."""
+
+    claimed: Claimed
+    coroutine: Coroutine[Any, Any, Skip | None]
+    retries: int
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    used: set[str] = field(default_factory=lambda: set[str]())
+    asked: list[Request] = field(default_factory=lambda: list[Request]())
+    answers: dict[str, Answer] = field(default_factory=lambda: dict[str, Answer]())
+    group: All[Any] | Step[Any] | None = None
+    #: The place in the memo up to which this run has come.
+    place: int = -1
+    sent: bool = False
+    failure: JsonObject | None = None
+    ending: Ending | None = None
+    gone: bool = False
+
+    @property
+    def done(self) -> bool:
+        """True when there is nothing left to drive."""
+        return self.gone or self.ending is not None
+
+
+async def drive(players: Sequence[Player], performer: Performer) -> None:
+    """Run every coroutine to its end or its next wait, in rounds."""
+    alive = list(players)
+    while alive:
+        await _in_callback(alive, performer)
+        requests = [request for player in alive if not player.done for request in player.asked]
+        answers = await asyncio.gather(*(_perform(performer, kind, some) for kind, some in _by_kind(requests)))
+        _hand_out(alive, (pair for group in answers for pair in group))
+        await performer.finish([player.ending for player in alive if player.ending is not None])
+        alive = [player for player in alive if not player.done]
+
+
+async def _perform(performer: Performer, kind: str, requests: Sequence[Request]) -> list[tuple[Request, Answer]]:
+    return list(zip(requests, await performer.perform(kind, requests), strict=True))
+
+
+def _by_kind(requests: Iterable[Request]) -> Iterable[tuple[str, list[Request]]]:
+    kinds: dict[str, list[Request]] = {}
+    for request in requests:
+        kinds.setdefault(request.step.kind, []).append(request)
+    return kinds.items()
+
+
+def _hand_out(players: Sequence[Player], answers: Iterable[tuple[Request, Answer]]) -> None:
+    by_id = {player.claimed.id: player for player in players}
+    for request, answer in answers:
+        player = by_id[request.claimed.id]
+        player.answers[request.step.key] = answer
+        decision = answer.value
+        if isinstance(decision, Decision) and decision.status is MessageStatus.FAILED:
+            player.failure = {"message": f"{request.step.key}: {decision.reason}"}
+
+
+async def _in_callback(players: Sequence[Player], performer: Performer) -> None:
+    """Advance everybody from a plain callback of the loop, where no task is current."""
+    loop = asyncio.get_running_loop()
+    finished: asyncio.Future[None] = loop.create_future()
+
+    def callback() -> None:
+        try:
+            for player in players:
+                _advance(player, performer)
+        except BaseException as error:
+            finished.set_exception(error)
+        else:
+            finished.set_result(None)
+
+    loop.call_soon(callback, context=contextvars.Context())
+    await finished
+
+
+def _advance(player: Player, performer: Performer) -> None:
+    """Answer from memory until the body asks for something new, waits or ends."""
+    player.asked = []
+    while not player.done:
+        try:
+            answer = _answer(player)
+            request = _send(player, answer)
+            _note(player, request, performer)
+        except StopIteration as end:
+            _end(player, end.value)
+        except AuthorError as error:
+            _fail(player, error, again=False)
+        except (Exception, AwaitedOutsideStep) as error:
+            _fail(player, error, again=not isinstance(error, AwaitedOutsideStep))
+        if player.asked:
+            return
+
+
+def _answer(player: Player) -> Answer:
+    """The answers to what the body last asked for, folded into one."""
+    if player.group is None:
+        return Answer()
+    several = player.group.steps if isinstance(player.group, All) else (player.group,)
+    answers = [player.answers[step.key] for step in several]
+    for special in (lambda one: one.lost, lambda one: one.waits, lambda one: one.error is not None):
+        for answer in answers:
+            if special(answer):
+                return answer
+    values = [answer.value for answer in answers]
+    return Answer(values if isinstance(player.group, All) else values[0])
+
+
+def _send(player: Player, answer: Answer) -> Any:
+    started = time.perf_counter()
+    try:
+        if answer.lost or answer.waits:
+            return _suspend(player)
+        if answer.error is not None:
+            return player.context.run(player.coroutine.throw, answer.error)
+        return player.context.run(player.coroutine.send, answer.value)
+    finally:
+        _report_slowness(player, time.perf_counter() - started)
+
+
+def _report_slowness(player: Player, seconds: float) -> None:
+    if seconds > SLOW:
+        frame = getattr(player.coroutine, "cr_frame", None)
+        line = f"line {frame.f_lineno}" if frame else "its end"
+        log.warning("%s held everybody up for %.2f s before %s", player.claimed.workflow, seconds, line)
+
+
+def _suspend(player: Player) -> None:
+    """The wait is written already; the body learns of it so that its `finally` blocks run."""
+    player.gone = True
+    try:
+        again = player.context.run(player.coroutine.throw, Suspended())
+    except (Suspended, StopIteration):
+        return
+    except BaseException:
+        log.warning("%s raised while it was being suspended", player.claimed.workflow, exc_info=True)
+        return
+    player.gone = False
+    key = getattr(again, "key", "?")
+    player.coroutine.close()
+    raise SuspendedInFinally(workflow=player.claimed.workflow, key=key)
+
+
+def _note(player: Player, request: Any, performer: Performer) -> None:
+    """Take what the body awaits: answer each step from memory where it is remembered, ask for the others."""
+    if player.gone:
+        return
+    if not isinstance(request, Step | All):
+        _throw_back(player, request)
+        return
+    player.group = request
+    player.answers = {}
+    several: Sequence[Step[Any]] = request.steps if isinstance(request, All) else (request,)
+    memo = player.claimed.memo
+    places = {key: place for place, key in enumerate(memo)}
+    player.place = max([player.place, *(places[step.key] for step in several if step.key in places)])
+    for step in several:
+        _use(player, step)
+        remembered = memo.get(step.key)
+        if remembered is None or remembered.state is StepState.PENDING:
+            past = remembered is None and _has_more(memo, player.place)
+            player.asked.append(Request(player.claimed, step, past))
+        else:
+            player.answers[step.key] = _from_memory(player, step, remembered, performer)
+
+
+def _has_more(memo: Mapping[str, Remembered], place: int) -> bool:
+    """Whether steps beyond this place are remembered, so that a step without memory is new code in the past."""
+    return any(one.state is not StepState.PENDING for one in list(memo.values())[place + 1 :])
+
+
+def _throw_back(player: Player, awaited: Any) -> None:
+    name = "asyncio.sleep(0) or a bare yield" if awaited is None else type(awaited).__name__
+    try:
+        player.context.run(player.coroutine.throw, AwaitedOutsideStep(name))
+    finally:
+        player.coroutine.close()
+    raise AwaitedOutsideStep(name)
+
+
+def _use(player: Player, step: Step[Any]) -> None:
+    if step.key in player.used:
+        raise DuplicateStep(key=step.key, workflow=player.claimed.workflow)
+    player.used.add(step.key)
+    player.sent = player.sent or isinstance(step, Send)
+
+
+def _from_memory(player: Player, step: Step[Any], remembered: Remembered, performer: Performer) -> Answer:
+    if remembered.kind != step.kind:
+        raise StepChanged(key=step.key, workflow=player.claimed.workflow, was=remembered.kind, now=step.kind)
+    if remembered.state is StepState.FAILED and not isinstance(step, Send):
+        return Answer(error=StepFailed(key=step.key, problem=(remembered.error or {}).get("message", "unknown")))
+    return Answer(performer.recollect(player.claimed, step, remembered))
+
+
+def _end(player: Player, result: Any) -> None:
+    if player.gone:
+        return
+    if player.failure is not None:
+        player.ending = Ending(player.claimed, NotificationStatus.FAILED, "channel_failed", player.failure)
+        return
+    reason = result.reason if isinstance(result, Skip) else None if player.sent else "nothing_sent"
+    player.ending = Ending(player.claimed, NotificationStatus.COMPLETED, reason)
+
+
+def _fail(player: Player, error: BaseException, *, again: bool) -> None:
+    again = again and player.claimed.tries < player.retries
+    player.ending = Ending(player.claimed, NotificationStatus.FAILED, "raised", described(error), again)
+
+
+def described(error: BaseException) -> JsonObject:
+    """An error for the log and for the system event: its message, its kind, and where it came up."""
+    stack = "".join(traceback.format_exception(error))
+    return {"message": f"{error}" or type(error).__name__, "name": type(error).__name__, "stack": stack[-8000:]}

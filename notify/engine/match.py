@@ -1,0 +1,216 @@
+"""Matching: stored events become notifications, or the reason for nobody, a page at a time.
+
+The page is read and its people are resolved first; then one transaction writes everything that follows from it. One
+process of an environment matches at a time: it holds a lease, and the transaction checks the lease before it writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from notify import clock, intake, matching
+from notify.engine.context import Engine
+from notify.errors import NotifyError
+from notify.matching import Match
+from notify.model import Event, EventKind, Priority
+from notify.store import alarms, cancellations, events, notifications, people, versions
+from notify.workflow import Nobody, Recipients, Workflow, is_bulk, with_history
+
+log = logging.getLogger("notify.match")
+#: Events matched in one transaction.
+PAGE = 1000
+_LEASE = timedelta(seconds=30)
+_NAME = "match"
+
+
+async def match_page(engine: Engine) -> int:
+    """Take in and match one page; returns how many events it had. 0 when there is nothing, or another one matches."""
+    page = await engine.write(_next_page, engine.worker)
+    if not page:
+        return 0
+    with with_history(engine.history()):
+        matches = await _matches(engine, page)
+    written = await engine.write(_write, engine, page, matches)
+    engine.bell.set()
+    return len(page) if written else 0
+
+
+def _next_page(connection: sa.Connection, environment: str, worker: str) -> list[Event]:
+    if not alarms.lease(connection, environment, _NAME, worker, _LEASE):
+        return []
+    events.take_in(connection, environment, PAGE)
+    return events.unmatched(connection, environment, clock.now(), PAGE)
+
+
+async def _matches(engine: Engine, page: Sequence[Event]) -> list[Match]:
+    """Each event with each workflow it starts; workflows are resolved one by one, each for all its events."""
+    matches: list[Match] = []
+    by_workflow: dict[str, list[Event]] = {}
+    for event in page:
+        if event.kind is EventKind.TRIGGER:
+            matches.append(_triggered(engine, event))
+            continue
+        listening = engine.registry.listening(event.name)
+        for workflow in listening:
+            by_workflow.setdefault(workflow.id, []).append(event)
+        if not listening:
+            matches.append(Match(event, "", reason="no_workflow"))
+    for id_, some in by_workflow.items():
+        matches += await _resolved(engine.registry.workflow(id_), some)
+    return matches
+
+
+def _triggered(engine: Engine, event: Event) -> Match:
+    if event.name not in engine.registry.workflows:
+        return Match(event, event.name, reason="unknown_workflow")
+    return matching.concerning(event, event.name, event.data["to"])
+
+
+async def _resolved(workflow: Workflow, some: Sequence[Event]) -> list[Match]:
+    """A resolver that raises fails its own pairs only, with the reason."""
+    if not callable(workflow.to):
+        return [_match(event, workflow, workflow.to) for event in some]
+    if is_bulk(workflow.to):
+        try:
+            answers = await _call(workflow.to, list(some))
+        except Exception as error:
+            return [_failed(event, workflow, error) for event in some]
+        return [_match(event, workflow, answer) for event, answer in zip(some, answers, strict=True)]
+    return [await _resolve_one(workflow, event) for event in some]
+
+
+async def _resolve_one(workflow: Workflow, event: Event) -> Match:
+    assert callable(workflow.to)
+    try:
+        return _match(event, workflow, await _call(workflow.to, event))
+    except Exception as error:
+        return _failed(event, workflow, error)
+
+
+async def _call(resolver: Any, argument: Any) -> Any:
+    if inspect.iscoroutinefunction(resolver):
+        return await resolver(argument)
+    return await asyncio.to_thread(resolver, argument)
+
+
+def _failed(event: Event, workflow: Workflow, error: Exception) -> Match:
+    log.warning("%s could not say whom %s concerns", workflow.id, event.uid, exc_info=error)
+    return Match(event, workflow.id, reason="resolver_failed", detail=f"{type(error).__name__}: {error}")
+
+
+def _match(event: Event, workflow: Workflow, recipients: Recipients) -> Match:
+    if isinstance(recipients, Nobody):
+        return Match(event, workflow.id, reason=recipients.reason)
+    try:
+        return matching.concerning(event, workflow.id, intake.parse_recipients(recipients, "to"))
+    except NotifyError as error:
+        return Match(event, workflow.id, reason="invalid_recipient", detail=str(error))
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Page:
+    """Everything that follows from a page, gathered for a few statements."""
+
+    environment: str
+    now: datetime
+    people: dict[str, dict[str, Any]] = field(default_factory=lambda: dict[str, dict[str, Any]]())
+    rows: list[dict[str, Any]] = field(default_factory=lambda: list[dict[str, Any]]())
+    omissions: list[dict[str, Any]] = field(default_factory=lambda: list[dict[str, Any]]())
+
+    def add(self, match: Match, workflow: Workflow | None, version: str | None) -> None:
+        if workflow is None or match.reason is not None:
+            self.omissions.append(self._omission(match))
+            return
+        for person in match.people:
+            self.people.setdefault(person["id"], {}).update(person)
+        self.rows += matching.notification_rows(
+            self.environment,
+            match,
+            priority=_priority(match.event, workflow),
+            version=version,
+            cancel_field=workflow.cancel_field,
+            now=self.now,
+        )
+
+    def _omission(self, match: Match) -> dict[str, Any]:
+        return {
+            "event": match.event.uid,
+            "workflow": match.workflow,
+            "reason": match.reason,
+            "detail": match.detail,
+            "created_at": self.now,
+        }
+
+
+def _priority(event: Event, workflow: Workflow) -> int:
+    asked = event.data.get("priority") if event.kind is EventKind.TRIGGER else None
+    return Priority[str(asked).upper()] if asked else workflow.priority
+
+
+def _write(
+    connection: sa.Connection, environment: str, engine: Engine, batch: Sequence[Event], matches: Sequence[Match]
+) -> bool:
+    if not alarms.holds(connection, environment, _NAME, engine.worker):
+        return False
+    now = clock.now()
+    page = _Page(environment, now)
+    current = {id_: engine.templates.version(id_, workflow.version) for id_, workflow in engine.registry.workflows.items()}
+    for match in matches:
+        page.add(match, engine.registry.workflows.get(match.workflow), current.get(match.workflow))
+    _save_people(connection, page)
+    _keep_versions(connection, engine, {row["workflow"] for row in page.rows}, current, now)
+    notifications.create(connection, environment, page.rows)
+    events.omit(connection, environment, page.omissions)
+    _cancel(connection, engine, batch, now)
+    events.mark_matched(connection, environment, [event.uid for event in batch], now)
+    return True
+
+
+def _save_people(connection: sa.Connection, page: _Page) -> None:
+    """Unknown people are created; those given with fields are updated."""
+    described = [person for person in page.people.values() if len(person) > 1]
+    people.save(connection, page.environment, described, page.now)
+    bare = [id_ for id_, person in page.people.items() if len(person) == 1]
+    people.ensure(connection, page.environment, bare, page.now)
+
+
+def _keep_versions(
+    connection: sa.Connection, engine: Engine, used: set[str], current: Mapping[str, str], now: datetime
+) -> None:
+    rows = [
+        {"workflow": id_, "version": current[id_], "templates": engine.templates.sources(id_), "created_at": now}
+        for id_ in sorted(used)
+    ]
+    versions.keep(connection, engine.environment, rows)
+
+
+def _cancel(connection: sa.Connection, engine: Engine, batch: Sequence[Event], now: datetime) -> None:
+    """Events of the page end what waits for them, the page's own notifications among it."""
+    for workflow in engine.registry.workflows.values():
+        names = {rule.event for rule in workflow.cancel_on}
+        news = [event for event in batch if event.name in names]
+        if news:
+            _cancel_for(connection, engine, workflow, news, now)
+
+
+def _cancel_for(
+    connection: sa.Connection, engine: Engine, workflow: Workflow, news: Sequence[Event], now: datetime
+) -> None:
+    keys = [str(event.data.get(workflow.cancel_field)) for event in news]
+    waiting = cancellations.candidates(connection, engine.environment, workflow.id, keys)
+    known = events.load(connection, engine.environment, [one.event for one in waiting])
+    ended = matching.cancelled_by(news, workflow.cancel_on, waiting, known)
+    cancellations.by_event(connection, engine.environment, ended, now)
+
+

@@ -1,0 +1,197 @@
+"""What performs a round's steps for one batch: each kind in one group, deliveries beside the next round."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+import sqlalchemy as sa
+
+from notify import clock
+from notify.engine import act, decide, delivery, wait
+from notify.engine.context import Engine
+from notify.engine.driver import Answer, Ending, Request
+from notify.engine.system_events import system_events
+from notify.model import Channel, Claimed, MessageStatus, Remembered
+from notify.steps import Burst, Collected, Decision, Digest, IsRead, Run, Sleep, Step
+from notify.store import events, memos, notifications, windows
+from notify.store.messages import Queued
+from notify.store.windows import Item
+from notify.timing import retry_at
+from notify.workflow import Workflow, is_bulk
+
+T = TypeVar("T")
+_CHANNELS = frozenset(channel.value for channel in Channel)
+
+
+class Stage(Protocol):
+    """Where work is shown: a Prefect task run a group, or nowhere."""
+
+    async def task(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work` under a name a person can read."""
+        ...
+
+
+class Quietly:
+    """No stage at all: the work is just done."""
+
+    async def task(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Run `work`."""
+        return await work()
+
+
+@dataclass
+class Tally:
+    """What a batch came to."""
+
+    notifications: set[str] = field(default_factory=lambda: set[str]())
+    endings: Counter[str] = field(default_factory=lambda: Counter[str]())
+    decisions: Counter[tuple[str, str]] = field(default_factory=lambda: Counter[tuple[str, str]]())
+    waiting: int = 0
+    failures: list[str] = field(default_factory=lambda: list[str]())
+
+
+@dataclass
+class Work:
+    """Performs steps for the notifications claimed under one token."""
+
+    engine: Engine
+    workflow: Workflow
+    token: str
+    stage: Stage
+    tally: Tally
+    bursts: dict[tuple[str, str], list[Item]] = field(default_factory=lambda: dict[tuple[str, str], list[Item]]())
+    outgoing: list[Queued] = field(default_factory=lambda: list[Queued]())
+    deliveries: list[asyncio.Task[None]] = field(default_factory=lambda: list[asyncio.Task[None]]())
+
+    async def perform(self, kind: str, requests: Sequence[Request]) -> Sequence[Answer]:
+        """One task for the group."""
+        name = f"{_label(kind, requests)} · {_people(len(requests))}"
+        return await self.stage.task(name, lambda: self._perform(kind, requests))
+
+    async def _perform(self, kind: str, requests: Sequence[Request]) -> Sequence[Answer]:
+        if kind in _CHANNELS:
+            return await self._send(kind, requests)
+        engine, token = self.engine, self.token
+        if kind == "run":
+            answers = await act.run(engine, self.workflow, token, requests)
+        elif kind == "emit":
+            answers = await act.emit(engine, token, requests)
+        elif kind == "trigger":
+            answers = await act.trigger(engine, token, requests)
+        elif kind == "isread":
+            answers = await act.is_read(engine, token, requests)
+        elif kind == "sleep":
+            answers = await engine.write(wait.sleep, self.workflow, token, requests)
+        else:
+            answers = await asyncio.to_thread(wait.digest, engine, self.workflow, token, requests)
+        self.tally.waiting += sum(answer.waits for answer in answers)
+        engine.bell.set()
+        return answers
+
+    async def _send(self, channel: str, requests: Sequence[Request]) -> list[Answer]:
+        answers, queued = await asyncio.to_thread(decide.decide, self.engine, self.workflow, self.token, requests)
+        self.outgoing += queued
+        for answer in answers:
+            if isinstance(answer.value, Decision):
+                status = "told" if answer.value.told else str(answer.value.reason or answer.value.status)
+                self.tally.decisions[channel, status] += 1
+        return answers
+
+    def recollect(self, claimed: Claimed, step: Step[Any], remembered: Remembered) -> Any:
+        """A remembered result as the body expects it."""
+        value = remembered.value
+        if step.kind in _CHANNELS:
+            return Decision(MessageStatus(value["status"]), value["reason"], value["message"])
+        if isinstance(step, Sleep):
+            return value["slept"]
+        if isinstance(step, Digest):
+            found = self.bursts.get((claimed.id, step.key), [])
+            return Burst([Collected(item.id, item.name, item.time, item.payload) for item in found])
+        if isinstance(step, Run):
+            return act.result_type(step.function, bulk=is_bulk(step.function)).validate_python(value)
+        return bool(value) if isinstance(step, IsRead) else value
+
+    async def finish(self, endings: Sequence[Ending]) -> None:
+        """Record the endings, and deliver what the round decided beside whatever comes next."""
+        if self.outgoing:
+            outgoing, self.outgoing = self.outgoing, []
+            name = f"deliver · {len(outgoing)} message{'s' if len(outgoing) > 1 else ''}"
+            self.deliveries.append(asyncio.create_task(self._deliver(name, outgoing)))
+        if endings:
+            ended = await self.engine.write(record, self.engine, self.workflow, self.token, endings)
+            self._count(endings, ended)
+
+    async def _deliver(self, name: str, outgoing: Sequence[Queued]) -> None:
+        await self.stage.task(name, lambda: delivery.deliver(self.engine, self.token, outgoing))
+
+    def _count(self, endings: Sequence[Ending], ended: set[str]) -> None:
+        for ending in endings:
+            if ending.claimed.id not in ended:
+                continue
+            if ending.again:
+                self.tally.waiting += 1
+                continue
+            self.tally.endings[ending.status] += 1
+            if ending.error is not None:
+                self.tally.failures.append(f"{ending.claimed.subscriber}: {ending.error['message']}")
+
+
+def _label(kind: str, requests: Sequence[Request]) -> str:
+    return requests[0].step.key if kind == "run" else kind
+
+
+def _people(count: int) -> str:
+    return "1 person" if count == 1 else f"{count} people"
+
+
+def record(
+    connection: sa.Connection,
+    environment: str,
+    engine: Engine,
+    workflow: Workflow,
+    token: str,
+    endings: Sequence[Ending],
+) -> set[str]:
+    """End the notifications still held, those that may try again later, and emit what the system has to say of it."""
+    mine = notifications.lock(connection, environment, [ending.claimed.id for ending in endings], token)
+    kept = [ending for ending in endings if ending.claimed.id in mine]
+    now = clock.now()
+    over = [ending for ending in kept if not ending.again]
+    rows = [
+        {"id": one.claimed.id, "status": one.status, "reason": one.reason, "error": one.error} for one in over
+    ]
+    notifications.finish(connection, environment, rows, now)
+    again = [_again(ending, now) for ending in kept if ending.again]
+    notifications.suspend(connection, environment, again, now)
+    wait.want_alarms(connection, environment, workflow.id, [row["wake_at"] for row in again], now)
+    events.accept(connection, environment, system_events(engine.registry, over, now))
+    return mine
+
+
+def _again(ending: Ending, now: datetime) -> dict[str, Any]:
+    tries = ending.claimed.tries + 1
+    wake_at = retry_at(tries, now)
+    return {"id": ending.claimed.id, "wake_at": wake_at, "window": ending.claimed.window, "tries": tries}
+
+
+def with_memos(
+    connection: sa.Connection, environment: str, claimed: Sequence[Claimed]
+) -> tuple[dict[str, dict[str, Remembered]], dict[tuple[str, str], list[Item]]]:
+    """What the claimed notifications remember, and what their digests collected."""
+    ids = [one.id for one in claimed]
+    memo = memos.recall(connection, environment, ids)
+    digested = [one.id for one in claimed if one.window is not None]
+    if not digested:
+        return memo, {}
+    return memo, _collected(connection, environment, digested)
+
+
+def _collected(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dict[tuple[str, str], list[Item]]:
+    places = windows.places(connection, environment, ids)
+    found = windows.contents(connection, environment, list(places.values()))
+    return {place: found.get(window, []) for place, window in places.items()}

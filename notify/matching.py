@@ -1,0 +1,106 @@
+"""Events become work: which workflow for whom, or the reason for nobody. Pure; ids are derived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from notify.model import Event, NotificationStatus, derive
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One event and one workflow: the people it concerns (rows with `id`), or why nobody."""
+
+    event: Event
+    workflow: str
+    people: Sequence[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+    reason: str | None = None
+    detail: str | None = None
+
+
+def concerning(event: Event, workflow: str, people: Iterable[Mapping[str, Any]]) -> Match:
+    """The match for these people, each of them once."""
+    once = {person["id"]: person for person in people}
+    return Match(event, workflow, list(once.values()), None if once else "no_recipient")
+
+
+def notification_id(environment: str, event: Event, workflow: str, subscriber: str) -> str:
+    """One id for one event, workflow and person, however often it is decided."""
+    return derive("notification", environment, event.uid, workflow, subscriber)
+
+
+def message_id(environment: str, notification: str, step: str) -> str:
+    """One id for one notification and channel step."""
+    return derive("message", environment, notification, step)
+
+
+def notification_rows(
+    environment: str, match: Match, *, priority: int, version: str | None, cancel_field: str | None, now: datetime
+) -> list[dict[str, Any]]:
+    """The rows a match becomes, ready to be claimed."""
+    payload = match.event.data.get("payload", {}) if match.event.kind == "trigger" else match.event.data
+    key = payload.get(cancel_field) if cancel_field else None
+    return [
+        {
+            "id": notification_id(environment, match.event, match.workflow, person["id"]),
+            "workflow": match.workflow,
+            "subscriber": person["id"],
+            "event": match.event.uid,
+            "transaction_id": match.event.transaction_id,
+            "ts": match.event.ts,
+            "priority": priority,
+            "status": NotificationStatus.READY,
+            "version": version,
+            "cancel_key": None if key is None else str(key),
+            "tries": 0,
+            "created_at": now,
+        }
+        for person in match.people
+    ]
+
+
+class Waiting(Protocol):
+    """An unfinished notification that an event may end."""
+
+    id: str
+    cancel_key: str | None
+    event: str
+
+
+class CancelRule(Protocol):
+    """An event name, the field that must be equal, and the reason."""
+
+    @property
+    def event(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def reason(self) -> str | Callable[[Event, Event], str | None]: ...
+
+
+def cancelled_by(
+    news: Sequence[Event], rules: Sequence[CancelRule], waiting: Iterable[Any], known: Mapping[str, Event]
+) -> dict[str, str]:
+    """Which waiting notifications these events (in order) end, and why: the first event that is later decides."""
+    by_key: dict[str, list[Any]] = {}
+    for one in waiting:
+        by_key.setdefault(one.cancel_key, []).append(one)
+    ended: dict[str, str] = {}
+    for event in news:
+        for rule in (rule for rule in rules if rule.event == event.name):
+            for one in by_key.get(str(event.data.get(rule.key)), ()):
+                own = known[one.event]
+                if one.id not in ended and _is_later(event, own) and (reason := _reason(rule, own, event)):
+                    ended[one.id] = reason
+    return ended
+
+
+def _is_later(event: Event, than: Event) -> bool:
+    return (event.ts, event.received_at, event.uid) > (than.ts, than.received_at, than.uid)
+
+
+def _reason(rule: CancelRule, own: Event, event: Event) -> str | None:
+    return rule.reason if isinstance(rule.reason, str) else rule.reason(own, event)

@@ -1,0 +1,103 @@
+"""The sandbox templates run in: what they can reach, and how a missing value is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, cast
+
+import jinja2
+from jinja2 import nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from notify.rendering import filters
+
+#: What a message stands on when its file extends no layout.
+ALONE = "(no layout)"
+#: Changes a parsed template before it is compiled.
+Shape = Callable[[nodes.Template], nodes.Template]
+
+
+class Missing(jinja2.StrictUndefined):
+    """A value nobody gave. Any use of it fails, and the failure says which one it was."""
+
+    __slots__ = ()
+
+    @property
+    def _undefined_message(self) -> str:
+        if self._undefined_hint:
+            return self._undefined_hint
+        name, owner = self._undefined_name, self._undefined_obj
+        if isinstance(owner, Mapping):
+            known = ", ".join(sorted(str(key) for key in cast(Mapping[Any, Any], owner))) or "nothing"
+            return f"`{name}` is missing; there is {known}"
+        if owner is jinja2.utils.missing:
+            return f"`{name}` is missing"
+        return f"`{name}` is missing from {type(owner).__name__}"
+
+
+class Sandbox(ImmutableSandboxedEnvironment):
+    """Reads values and changes none. Private attributes are refused, and a mapping's keys go before its methods."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """What a template's `obj.attribute` means."""
+        # A payload may well have a field called `items` or `values`: the application's word counts, not Python's.
+        if isinstance(obj, Mapping) and attribute in obj:
+            return cast(Mapping[str, Any], obj)[attribute]
+        return super().getattr(obj, attribute)
+
+
+class Sources(jinja2.BaseLoader):
+    """Exactly the sources one version of a template is made of, so that a saved layout never mixes with an old message."""
+
+    def __init__(self, sources: Mapping[str, str], shapes: Mapping[str, Shape]) -> None:
+        self._sources = sources
+        self._shapes = shapes
+
+    def load(
+        self, environment: jinja2.Environment, name: str, globals: Any = None
+    ) -> jinja2.Template:
+        """Parse, shape and compile."""
+        if name not in self._sources:
+            raise jinja2.TemplateNotFound(name)
+        tree = environment.parse(self._sources[name], name)
+        shape = self._shapes.get(name, self._shapes[""])
+        code = environment.compile(shape(tree), name, name)
+        return environment.template_class.from_code(environment, code, globals or {})
+
+
+def sandbox(*, html: bool, global_variables: Mapping[str, Any]) -> Sandbox:
+    """A sandbox for HTML, which escapes what it fills in, or for plain text, which does not."""
+    made = Sandbox(
+        autoescape=html,
+        undefined=Missing,
+        finalize=_nothing_for_none,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    for name in filters.UNUSED_GLOBALS:
+        del made.globals[name]
+    made.globals.update(global_variables)
+    made.filters.update(filters.EVERYWHERE)
+    if not html:
+        made.filters.update(filters.IN_TEXT)
+    return made
+
+
+def _nothing_for_none(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def place(traceback: TracebackType | None) -> tuple[str, int] | None:
+    """The template and line an exception came through last.
+
+    Read from the raw frames, because Jinja's own rewriting of a traceback costs more than rendering the message.
+    """
+    found: tuple[str, int] | None = None
+    while traceback is not None:
+        template = traceback.tb_frame.f_globals.get("__jinja_template__")
+        if isinstance(template, jinja2.Template):
+            found = template.name or "", template.get_corresponding_lineno(traceback.tb_lineno)
+        traceback = traceback.tb_next
+    return found

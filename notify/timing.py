@@ -1,0 +1,59 @@
+"""Instants: when somebody wakes, when a window ends, when to try again. Pure; the present is always an argument."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+#: Retries wait 1 s, 2 s, 4 s … (factor 2, least wait 1 s), an hour at most.
+_FIRST_RETRY = timedelta(seconds=1)
+_LONGEST_RETRY = timedelta(hours=1)
+
+
+def retry_at(tries: int, now: datetime) -> datetime:
+    """When to try again after `tries` failures."""
+    return now + min(_FIRST_RETRY * 2 ** min(tries - 1, 20), _LONGEST_RETRY)
+
+
+@lru_cache(512)
+def zone(name: str | None) -> ZoneInfo:
+    """The person's zone; UTC where none is set or its name means nothing."""
+    try:
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")
+
+
+def next_tick(after: datetime, at: time, weekdays: frozenset[int], zone_name: str | None) -> datetime:
+    """The first instant later than `after` at which it is `at` on one of `weekdays` in that zone, in UTC.
+
+    A time that a change of the clocks skips fires when the gap ends; one that comes twice fires the first time.
+    """
+    local = zone(zone_name)
+    day = after.astimezone(local).date()
+    for ahead in range(15):
+        date = day + timedelta(days=ahead)
+        if date.weekday() in weekdays:
+            tick = _existing(datetime.combine(date, at, local))
+            if tick > after:
+                return tick
+    raise ValueError("no weekday given")
+
+
+def _existing(wall: datetime) -> datetime:
+    """In a gap the offset before it still applies, which names the same instant after it: as late as the gap is wide."""
+    return wall.replace(fold=0).astimezone(UTC)
+
+
+def alarm_bucket(instant: datetime, now: datetime) -> datetime:
+    """The end of the stretch an alarm covers: a second within the hour, a minute within the day, an hour beyond."""
+    ahead = (instant - now).total_seconds()
+    width = 1 if ahead <= 3600 else 60 if ahead <= 86400 else 3600
+    return datetime.fromtimestamp(-(-instant.timestamp() // width) * width, UTC)
+
+
+def spoken(instant: datetime, now: datetime) -> str:
+    """The instant as an operator reads it: `2 Jan 09:00 UTC`, with seconds within the hour."""
+    near = abs(instant - now) <= timedelta(hours=1)
+    return f"{instant:%-d %b %H:%M:%S} UTC" if near else f"{instant:%-d %b %H:%M} UTC"
