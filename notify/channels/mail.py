@@ -15,8 +15,10 @@ from notify.model import Channel, Dispatch
 from notify.settings import Settings
 
 #: RFC 5321 Mailbox, less strict inside: what must not pass is what could end the address or begin another.
-_MAILBOX = re.compile(r'(?:"(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])+"|[^\s<>()\[\],;:"@\\\x00-\x1f\x7f]+)'
-                      r"@(?:[^\s<>()\[\],;:\"@\\\x00-\x1f\x7f]+|\[[0-9A-Za-z.:]+\])")  # fmt: skip
+_ATOM = r"""[^\s<>()\[\],;:"@\\\x00-\x1f\x7f]+"""
+_QUOTED = r""" "(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])+" """.strip()
+_LITERAL = r"\[[0-9A-Za-z.:]+\]"
+_MAILBOX = re.compile(f"(?:{_ATOM}|{_QUOTED})@(?:{_ATOM}|{_LITERAL})")
 #: Characters that end a line somewhere: C0, DEL, C1 and the two Unicode separators, which `str.splitlines` honours.
 _BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _RUN_OF_BREAKS = re.compile(f" *(?:{_BREAKS.pattern})+(?:{_BREAKS.pattern}| )*")
@@ -43,14 +45,23 @@ class Sender:
         """`notify@example.com` or `Name <notify@example.com>`; anything else is an InvalidSetting."""
         name, address = parseaddr(settings.email_from)
         try:
-            return cls(one_line(name), mailbox(address))
+            sender = cls(one_line(name), mailbox(address))
         except Unsendable as problem:
-            raise InvalidSetting(
-                name="NOTIFY_EMAIL_FROM",
-                value=settings.email_from,
-                problem=str(problem),
-                remedy="Use notify@example.com or Name <notify@example.com>",
-            ) from None
+            raise _invalid_sender(settings, str(problem)) from None
+        if not sender.address.isascii():
+            raise _invalid_sender(
+                settings, "not every server can carry a sender with letters beyond ASCII before the @"
+            )
+        return sender
+
+
+def _invalid_sender(settings: Settings, problem: str) -> InvalidSetting:
+    return InvalidSetting(
+        name="NOTIFY_EMAIL_FROM",
+        value=settings.email_from,
+        problem=problem,
+        remedy="Use notify@example.com or Name <notify@example.com>",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +127,10 @@ def _headers(given: object) -> Mapping[str, str]:
     if not isinstance(given, Mapping):
         raise Unsendable("extra['headers'] is not an object of names and texts")
     pairs = cast("Mapping[object, object]", given)
-    return dict(_header(name, value) for name, value in pairs.items())
+    headers = dict(_header(name, value) for name, value in pairs.items())
+    if len({name.lower() for name in headers}) < len(headers):
+        raise Unsendable("extra['headers'] has the same header twice, in capitals and in small letters")
+    return headers
 
 
 def _header(name: object, value: object) -> tuple[str, str]:

@@ -20,7 +20,7 @@ from notify.engine.decide import payload_of
 from notify.engine.driver import Ending, Player, described, drive
 from notify.engine.work import Stage, Tally, Work, with_memos
 from notify.model import Claimed, NotificationStatus, Subscriber, new_id
-from notify.store import alarms, events, messages, notifications, people, windows
+from notify.store import alarms, closing, events, messages, notifications, people, windows
 from notify.workflow import Notification, Workflow
 
 log = logging.getLogger("notify.batch")
@@ -35,6 +35,8 @@ class Scope:
     """What a batch run may take: everything ready of its workflow, or one trigger's."""
 
     event: str | None = None
+    #: Done first in the transaction that claims, so that nobody else can claim what it made ready.
+    before: Callable[[sa.Connection], None] = lambda connection: None
     stop: Callable[[], bool] = lambda: False
 
 
@@ -61,7 +63,7 @@ def _rouse(connection: sa.Connection, environment: str, workflow: str, now: date
     woken = notifications.wake(connection, environment, workflow, now, PAGE)
     joinable = notifications.undecided_before(connection, environment, workflow)
     horizon = min(filter(None, [now, events.watermark(connection, environment, now), joinable]))
-    closed = windows.close_due(connection, environment, workflow, horizon=horizon, now=now, limit=PAGE)
+    closed = closing.close_due(connection, environment, workflow, horizon=horizon, now=now, limit=PAGE)
     return woken + closed
 
 
@@ -98,7 +100,7 @@ def _renew(connection: sa.Connection, engine: Engine, token: str) -> None:
 async def _drive_claimed(
     engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, token: str, scope: Scope
 ) -> bool:
-    claimed = await engine.write(_claim, engine, workflow, token, scope.event)
+    claimed = await engine.write(_claim, engine, workflow, token, scope)
     if not claimed.notifications:
         return False
     tally.notifications.update(one.id for one in claimed.notifications)
@@ -121,8 +123,9 @@ class _Claim:
 
 
 def _claim(
-    connection: sa.Connection, environment: str, engine: Engine, workflow: Workflow, token: str, event: str | None
+    connection: sa.Connection, environment: str, engine: Engine, workflow: Workflow, token: str, scope: Scope
 ) -> _Claim:
+    scope.before(connection)
     taken = notifications.claim(
         connection,
         environment,
@@ -131,7 +134,7 @@ def _claim(
         lease=engine.lease,
         now=clock.now(),
         limit=BATCH,
-        event=event,
+        event=scope.event,
     )
     if not taken:
         return _Claim([], {}, {})

@@ -64,7 +64,7 @@ async def _matches(engine: Engine, page: Sequence[Event]) -> list[Match]:
         if not listening:
             matches.append(Match(event, "", reason="no_workflow"))
     for id_, some in by_workflow.items():
-        matches += await _resolved(engine.registry.workflow(id_), some)
+        matches += await resolved(engine.registry.workflow(id_), some)
     return matches
 
 
@@ -74,7 +74,7 @@ def _triggered(engine: Engine, event: Event) -> Match:
     return matching.concerning(event, event.name, event.data["to"])
 
 
-async def _resolved(workflow: Workflow, some: Sequence[Event]) -> list[Match]:
+async def resolved(workflow: Workflow, some: Sequence[Event]) -> list[Match]:
     """A resolver that raises fails its own pairs only, with the reason."""
     if not callable(workflow.to):
         return [_match(event, workflow, workflow.to) for event in some]
@@ -163,6 +163,14 @@ def _write(
 ) -> bool:
     if not alarms.holds(connection, environment, _NAME, engine.worker):
         return False
+    write_page(connection, environment, engine, batch, matches)
+    return True
+
+
+def write_page(
+    connection: sa.Connection, environment: str, engine: Engine, batch: Sequence[Event], matches: Sequence[Match]
+) -> None:
+    """Write everything that follows from these (stored) events: people, notifications, omissions, cancellations."""
     now = clock.now()
     page = _Page(environment, now)
     current = {id_: engine.templates.version(id_, workflow.version) for id_, workflow in engine.registry.workflows.items()}
@@ -174,7 +182,6 @@ def _write(
     events.omit(connection, environment, page.omissions)
     _cancel(connection, engine, batch, now)
     events.mark_matched(connection, environment, [event.uid for event in batch], now)
-    return True
 
 
 def _save_people(connection: sa.Connection, page: _Page) -> None:

@@ -22,8 +22,12 @@ from notify.workflow import Workflow
 def want_alarms(
     connection: sa.Connection, environment: str, workflow: str, instants: Iterable[datetime], now: datetime
 ) -> None:
-    """Note when somebody of this workflow wants to wake; flow runs for it are scheduled after the commit."""
-    alarms.want(connection, environment, workflow, {alarm_bucket(instant, now) for instant in instants})
+    """Note when somebody of this workflow wants to wake; flow runs for it are scheduled after the commit.
+
+    An instant already past needs no alarm: whoever looks for work finds it.
+    """
+    ahead = {alarm_bucket(instant, now) for instant in instants if instant > now}
+    alarms.want(connection, environment, workflow, ahead)
 
 
 def sleep(

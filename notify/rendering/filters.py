@@ -79,23 +79,12 @@ def join(items: Iterable[Any], glue: str = " ") -> str:
     return glue.join(str(item) for item in items)
 
 
-def to_sentence(items: Iterable[Any], key: str = "", limit: int = 0, overflow: str = "other") -> str:
-    """`["Ana", "Ben", "Cy"]` is "Ana, Ben and Cy"; with `limit=2` "Ana, Ben and 1 other".
-
-    `key` picks a field of each item, dots included.
-    """
-    words = [str(_dig(item, key)) for item in items]
+def to_sentence(items: Iterable[Any], limit: int = 0, overflow: str = "other") -> str:
+    """`["Ana", "Ben", "Cy"]` is "Ana, Ben and Cy"; with `limit=2` "Ana, Ben and 1 other"."""
+    words = [str(item) for item in items]
     if limit and len(words) > limit:
         words = [*words[:limit], pluralize(len(words) - limit, overflow)]
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
-
-
-def _dig(item: Any, key: str) -> Any:
-    for name in filter(None, key.split(".")):
-        if name.startswith("_"):
-            raise ValueError(f"the field {name!r} is private")
-        item = item[name] if isinstance(item, Mapping) else getattr(item, name)
-    return item
 
 
 # --- instants -----------------------------------------------------------------------------------

@@ -48,21 +48,23 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
 
 class Sources(jinja2.BaseLoader):
-    """Exactly the sources one version of a template is made of, so that a saved layout never mixes with an old message."""
+    """Exactly the sources one version is made of, so that a layout saved since never mixes with an old message."""
 
-    def __init__(self, sources: Mapping[str, str], shapes: Mapping[str, Shape]) -> None:
+    def __init__(self, sources: Mapping[str, str], shape: Shape, *, message: str) -> None:
+        """`shape` is applied to every file; `message` is the one that stands on `ALONE` if it extends nothing."""
         self._sources = sources
-        self._shapes = shapes
+        self._shape = shape
+        self._message = message
 
-    def load(
-        self, environment: jinja2.Environment, name: str, globals: Any = None
-    ) -> jinja2.Template:
+    def load(self, environment: jinja2.Environment, name: str, globals: Any = None) -> jinja2.Template:
         """Parse, shape and compile."""
         if name not in self._sources:
             raise jinja2.TemplateNotFound(name)
-        tree = environment.parse(self._sources[name], name)
-        shape = self._shapes.get(name, self._shapes[""])
-        code = environment.compile(shape(tree), name, name)
+        tree = self._shape(environment.parse(self._sources[name], name, name))
+        if name == self._message and tree.find(nodes.Extends) is None:
+            tree.body.insert(0, nodes.Extends(nodes.Const(ALONE, lineno=1), lineno=1))
+        tree.set_environment(environment)
+        code = environment.compile(tree, name, name)
         return environment.template_class.from_code(environment, code, globals or {})
 
 

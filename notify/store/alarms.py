@@ -61,11 +61,12 @@ def all_of(connection: sa.Connection, environment: str) -> list[Any]:
     return list(connection.execute(query))
 
 
-def disarm(connection: sa.Connection, environment: str, ids: Sequence[str]) -> None:
-    """The flow runs of these alarms are gone; arm them again."""
-    connection.execute(
-        alarms.update().where(_AL.environment == environment, among(_AL.id, ids)).values(flow_run=None, armed_at=None)
-    )
+def renew(connection: sa.Connection, environment: str, ids: Sequence[str]) -> None:
+    """Give these alarms new ids and no flow run: Prefect remembers the old ids for ever and answers with dead runs."""
+    mine = sa.and_(_AL.environment == environment, among(_AL.id, ids))
+    rows = connection.execute(alarms.delete().where(mine).returning(_AL.workflow, _AL.bucket)).all()
+    for row in rows:
+        want(connection, environment, row.workflow, [row.bucket])
 
 
 def working(
@@ -132,3 +133,15 @@ def installation_id(connection: sa.Connection) -> str:
     insert_new(connection, installation, [{"name": "id", "value": new_id()}])
     query = sa.select(installation.c.value).where(installation.c.name == "id")
     return connection.execute(query).scalar_one()
+
+
+def take(connection: sa.Connection, environment: str, workflow: str, until: datetime) -> str | None:
+    """Drop the nearest alarm of the workflow that ends before `until`; returns the flow run that stood for it."""
+    nearest = (
+        sa.select(_AL.id)
+        .where(_AL.environment == environment, _AL.workflow == workflow, _AL.bucket <= until)
+        .order_by(_AL.bucket)
+        .limit(1)
+    )
+    dropped = alarms.delete().where(_AL.environment == environment, _AL.id.in_(nearest)).returning(_AL.flow_run)
+    return connection.execute(dropped).scalar()

@@ -136,6 +136,14 @@ def unmatched(connection: sa.Connection, environment: str, now: datetime, limit:
     return [_event(row) for row in connection.execute(query)]
 
 
+def is_unmatched(connection: sa.Connection, environment: str, uid: str) -> bool:
+    """Whether this event is stored and not matched yet."""
+    query = sa.exists().where(
+        events.c.environment == environment, events.c.uid == uid, events.c.matched_at.is_(None)
+    )
+    return bool(connection.execute(sa.select(query)).scalar())
+
+
 def mark_matched(connection: sa.Connection, environment: str, uids: Sequence[str], now: datetime) -> None:
     """These events became notifications or omissions."""
     connection.execute(

@@ -177,3 +177,11 @@ def next_attempt(connection: sa.Connection, environment: str) -> datetime | None
         _M.environment == environment, _M.status == MessageStatus.QUEUED, _M.claim.is_(None)
     )
     return connection.execute(query).scalar()
+
+
+def to_retry(connection: sa.Connection, environment: str) -> int:
+    """How many messages wait for another attempt."""
+    query = sa.select(sa.func.count()).where(
+        _M.environment == environment, _M.status == MessageStatus.QUEUED, _M.claim.is_(None)
+    )
+    return connection.execute(query).scalar_one()

@@ -261,3 +261,14 @@ def due_workflows(connection: sa.Connection, environment: str, now: datetime) ->
     """Workflows with a sleeper that is due."""
     query = sa.select(_N.workflow).where(_N.environment == environment, _N.status == WAITING, _N.wake_at <= now)
     return list(connection.execute(query.distinct()).scalars())
+
+
+def sleeping(connection: sa.Connection, environment: str) -> list[Any]:
+    """How many of each workflow sleep, and when the first wakes: rows of workflow, count, until."""
+    query = (
+        sa.select(_N.workflow, sa.func.count().label("count"), sa.func.min(_N.wake_at).label("until"))
+        .where(_N.environment == environment, _N.status == WAITING, _N.wake_at.is_not(None))
+        .group_by(_N.workflow)
+        .order_by(_N.workflow)
+    )
+    return list(connection.execute(query))

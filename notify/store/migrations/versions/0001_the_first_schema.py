@@ -185,6 +185,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_notifications_event", "notifications", ["environment", "event"], unique=False)
     op.create_index(
+        "ix_notifications_ready",
+        "notifications",
+        ["environment", "workflow", sa.text("priority DESC"), "ts"],
+        unique=False,
+        sqlite_where=sa.text("status = 'ready'"),
+        postgresql_where=sa.text("status = 'ready'"),
+    )
+    op.create_index(
         "ix_notifications_running",
         "notifications",
         ["environment", "lease_until"],

@@ -1,0 +1,1 @@
+"""Notification infrastructure a Python team runs itself, on Prefect."""

@@ -1,0 +1,188 @@
+"""E-mail over SendGrid's v3 Mail Send API: `POST /v3/mail/send`, one request for each message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parseaddr, parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from notify import clock
+from notify.channels import base, mail
+from notify.channels.base import Call, Stage
+from notify.errors import InvalidSetting
+from notify.model import Channel, Dispatch, Outcome, OutcomeKind
+from notify.settings import Settings
+
+#: The name under which our message id travels; SendGrid's event webhook gives it back beside each event.
+MESSAGE_ID = "notify_message_id"
+#: The longest wait taken from an answer, in seconds: a day.
+_LONGEST_WAIT = 86_400.0
+
+
+class SendGridProvider:
+    """202 is ACCEPTED, with `X-Message-Id`; 429 and 5xx are RETRY, after the wait the answer asks for; every other
+    answer is REJECTED with its text. No answer is UNKNOWN, no connection RETRY. Not idempotent: SendGrid has no key
+    for it. One client for each event loop is kept.
+    """
+
+    id = "sendgrid"
+    channel = Channel.EMAIL
+    idempotent = False
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        timeout: float = 10,
+        concurrency: int = 32,
+        transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
+    ) -> None:
+        """`transport` makes another transport than aiohttp's, as for tests; called once for each event loop."""
+        self.timeout = timeout
+        self.concurrency = concurrency
+        self._sender = mail.Sender.of(settings)
+        self._key = _key(settings)
+        self._url = _url(settings)
+        self._transport = transport or self._aiohttp
+        self._clients = base.PerLoop(self._client)
+
+    async def send(self, dispatches: Sequence[Dispatch]) -> list[Outcome]:
+        """One request for each message, `concurrency` at once."""
+        return await base.send_each(dispatches, self._send, concurrency=self.concurrency, timeout=self.timeout)
+
+    async def aclose(self) -> None:
+        """Close the running loop's client."""
+        if client := self._clients.take():
+            await client.aclose()
+
+    async def _send(self, call: Call) -> Outcome:
+        page = payload(mail.read(call.dispatch, self.id), self._sender)
+        client = self._clients.current()
+        call.stage = Stage.HANDED_OVER
+        try:
+            response = await client.post(self._url, json=page)
+        except httpx.HTTPError as problem:
+            if _never_connected(problem):
+                call.stage = Stage.CONNECTING
+            return call.lost(base.describe(problem))
+        return _outcome(response)
+
+    def _client(self) -> httpx.AsyncClient:
+        # Connecting is given half the time, so that the limit on the whole call never falls while connecting.
+        half = self.timeout / 2
+        return httpx.AsyncClient(
+            transport=self._transport(),
+            headers={"Authorization": f"Bearer {self._key}"},
+            timeout=httpx.Timeout(self.timeout, connect=half, pool=half),
+        )
+
+    def _aiohttp(self) -> httpx.AsyncBaseTransport:
+        return AiohttpTransport(limits=httpx.Limits(max_connections=self.concurrency, keepalive_expiry=5))
+
+
+def payload(letter: mail.Letter, sender: mail.Sender) -> dict[str, Any]:
+    """The request's body. SendGrid wants text/plain before text/html, and Reply-To in a field of its own."""
+    headers = dict(letter.headers)
+    replies = [headers.pop(name) for name in letter.headers if name.lower() == "reply-to"]
+    parts = (("text/plain", letter.text), ("text/html", letter.html))
+    page: dict[str, Any] = {
+        "personalizations": [{"to": [{"email": letter.to}]}],
+        "from": _person(sender.name, sender.address),
+        "subject": letter.subject,
+        "content": [{"type": kind, "value": text} for kind, text in parts if text],
+        "custom_args": {MESSAGE_ID: letter.id},
+    }
+    if headers:
+        page["headers"] = headers
+    if replies:
+        page["reply_to"] = _person(*parseaddr(replies[0]))
+    return page
+
+
+def _person(name: str, address: str) -> dict[str, str]:
+    return {"email": address, "name": name} if name else {"email": address}
+
+
+def _outcome(response: httpx.Response) -> Outcome:
+    status = response.status_code
+    if status == httpx.codes.ACCEPTED:
+        return Outcome(OutcomeKind.ACCEPTED, provider_message_id=response.headers.get("x-message-id"))
+    detail = base.excerpt(f"HTTP {status} {response.text}")
+    if status == httpx.codes.TOO_MANY_REQUESTS or status >= 500:
+        return Outcome(OutcomeKind.RETRY, detail=detail, retry_after=retry_after(response.headers))
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        detail += " (check NOTIFY_SENDGRID_KEY and that NOTIFY_EMAIL_FROM is a verified sender)"
+    return Outcome(OutcomeKind.REJECTED, detail=detail)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from 0 to a day, as `Retry-After` says (RFC 9110, 10.2.3: seconds or a date).
+
+    Without it SendGrid's `X-RateLimit-Reset` (Unix seconds) counts; None when neither can be read.
+    """
+    value = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]+", value):
+        return min(float(value), _LONGEST_WAIT)
+    instant = _http_date(value) or _unix(headers.get("x-ratelimit-reset", ""))
+    if instant is None:
+        return None
+    return min(max((instant - clock.now()).total_seconds(), 0.0), _LONGEST_WAIT)
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        instant = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _unix(value: str) -> datetime | None:
+    # Twelve digits reach past the year 9999, which datetime does not.
+    return datetime.fromtimestamp(int(value), UTC) if re.fullmatch(r"[0-9]{1,11}", value) else None
+
+
+def _never_connected(problem: httpx.HTTPError) -> bool:
+    """True when the error proves that nothing was sent.
+
+    httpx-aiohttp calls every lost connection a ConnectTimeout, also one that took the whole request, so what aiohttp
+    said decides.
+    """
+    cause = problem.__cause__
+    if isinstance(cause, aiohttp.ClientError):
+        return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+    return isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+
+
+def _key(settings: Settings) -> str:
+    key = settings.sendgrid_key.strip()
+    if re.fullmatch(r"[!-~]+", key):
+        return key
+    raise InvalidSetting(
+        name="NOTIFY_SENDGRID_KEY",
+        # A broken key is still a secret.
+        value="…" if key else "",
+        problem="it has blanks or letters beyond ASCII" if key else "SendGrid needs an API key",
+        remedy="Make one with the right Mail Send at https://app.sendgrid.com/settings/api_keys and set the variable, "
+        "or set NOTIFY_EMAIL=file",
+    )
+
+
+def _url(settings: Settings) -> str:
+    with suppress(httpx.InvalidURL):
+        url = httpx.URL(settings.sendgrid_url)
+        if url.scheme in ("http", "https") and url.host:
+            return f"{settings.sendgrid_url.rstrip('/')}/v3/mail/send"
+    raise InvalidSetting(
+        name="NOTIFY_SENDGRID_URL",
+        value=settings.sendgrid_url,
+        problem="it is not a web address",
+        remedy="Use https://api.sendgrid.com, https://api.eu.sendgrid.com, or leave the variable out",
+    )

@@ -1,0 +1,133 @@
+"""Deployments: `prefect.yaml` is the only list of them; here they are registered quickly, the same ones each time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import yaml
+from prefect import Flow
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectAlreadyExists
+
+from notify.engine import system_flows
+from notify.engine.flows import NotifyFlow, as_flow
+from notify.engine.pool import POOL, job_template
+from notify.errors import InvalidInput
+from notify.registry import Registry
+from notify.workflow import Workflow
+
+_ENTRYPOINT = re.compile(r"^(?P<file>.+\.py):flow(\.(?P<part>batch|cron))?$")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One entry of `prefect.yaml`."""
+
+    name: str
+    entrypoint: str
+    flow: Flow[..., Any]
+    cron: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    description: str | None = None
+    concurrency: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {})
+
+    @property
+    def full_name(self) -> str:
+        """`<flow>/<deployment>`, as Prefect spells it."""
+        return f"{self.flow.name}/{self.name}"
+
+
+def listed(registry: Registry, file: Path) -> list[Deployment]:
+    """The deployments `file` lists, of the workflows that exist; system flows are named by their module."""
+    entries = (yaml.safe_load(file.read_text()) or {}).get("deployments") or [] if file.is_file() else []
+    flows = {workflow.file.name: as_flow(workflow) for workflow in registry.workflows.values()}
+    return [made for entry in entries if (made := _deployment(entry, flows, file)) is not None]
+
+
+def _deployment(entry: Mapping[str, Any], flows: Mapping[str, NotifyFlow], file: Path) -> Deployment | None:
+    entrypoint = str(entry.get("entrypoint", ""))
+    flow = _flow(entrypoint, flows)
+    if flow is None:
+        return None
+    if not entry.get("name"):
+        raise InvalidInput(field=f"{file.name}: {entrypoint}", problem="has no name", remedy="Add `name:`")
+    schedules = [one for one in entry.get("schedules") or () if one.get("cron")]
+    return Deployment(
+        name=entry["name"],
+        entrypoint=entrypoint,
+        flow=flow,
+        cron=tuple(one["cron"] for one in schedules),
+        tags=tuple(entry.get("tags") or ()),
+        description=entry.get("description"),
+        concurrency=entry.get("concurrency_limit"),
+        parameters=entry.get("parameters") or {},
+    )
+
+
+def _flow(entrypoint: str, flows: Mapping[str, NotifyFlow]) -> Flow[..., Any] | None:
+    """The flow an entrypoint names: of a workflow's file, or of the system's module; None for somebody else's."""
+    module, _, name = entrypoint.rpartition(".")
+    if module == system_flows.__name__:
+        return getattr(system_flows, name, None)
+    found = _ENTRYPOINT.match(entrypoint)
+    made = flows.get(Path(found["file"]).name) if found else None
+    if made is None or found is None:
+        return None
+    return getattr(made, found["part"]) if found["part"] else made
+
+
+def missing(registry: Registry, deployments: Iterable[Deployment]) -> list[Workflow]:
+    """Workflows that no entry lets run: they have no `batch` deployment."""
+    run = {made.flow.name for made in deployments if made.name == "batch"}
+    return [workflow for workflow in registry.workflows.values() if workflow.id not in run]
+
+
+def implied(workflow: Workflow) -> list[Deployment]:
+    """What a workflow that `prefect.yaml` forgot is given, so that nothing of it waits for ever."""
+    flow = as_flow(workflow)
+    where = f"flows/{workflow.file.name}:flow"
+    return [Deployment("notify", where, flow), Deployment("batch", f"{where}.batch", flow.batch)]
+
+
+async def register(client: PrefectClient, deployments: Sequence[Deployment], *, folder: Path, schedules: bool) -> dict[str, UUID]:
+    """Create or update them all; with `schedules` False their schedules are off. Returns ids by full name."""
+    await ensure_pool(client)
+    return {made.full_name: await _register(client, made, folder, schedules) for made in deployments}
+
+
+async def ensure_pool(client: PrefectClient) -> None:
+    """The work pool our workers serve."""
+    try:
+        await client.create_work_pool(WorkPoolCreate(name=POOL, type=POOL, base_job_template=job_template()))
+    except ObjectAlreadyExists:
+        return
+
+
+async def _register(client: PrefectClient, made: Deployment, folder: Path, schedules: bool) -> UUID:
+    flow_id = await client.create_flow(made.flow)
+    return await client.create_deployment(
+        flow_id=flow_id,
+        name=made.name,
+        entrypoint=made.entrypoint,
+        path=str(folder),
+        work_pool_name=POOL,
+        tags=list(made.tags),
+        description=made.description or made.flow.description,
+        schedules=[_schedule(cron, schedules) for cron in made.cron],
+        concurrency_limit=made.concurrency,
+        parameters=dict(made.parameters),
+        parameter_openapi_schema=made.flow.parameters.model_dump_for_openapi(),
+        enforce_parameter_schema=True,
+    )
+
+
+def _schedule(cron: str, active: bool) -> DeploymentScheduleCreate:
+    return DeploymentScheduleCreate(schedule=CronSchedule(cron=cron, timezone="UTC"), active=active)

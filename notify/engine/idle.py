@@ -1,0 +1,66 @@
+"""Whether anything is left to do now, and what waits until when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from notify import clock
+from notify.engine.context import Engine
+from notify.model import NotificationStatus
+from notify.store import events, messages, notifications, windows
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What still waits, a line for people: `deadline-reminder · 12 waiting · until 2 Jan 09:00 UTC`."""
+
+    what: str
+    count: int
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Idle is: nothing unmatched, ready, leased, or due to be delivered."""
+
+    idle: bool
+    waiting: Sequence[Waiting]
+
+
+async def look(engine: Engine) -> Idle:
+    """What there is to do and what waits."""
+    return await engine.read(_look, clock.now())
+
+
+def _look(connection: sa.Connection, environment: str, now: datetime) -> Idle:
+    at_work = notifications.workflows_with(
+        connection, environment, NotificationStatus.READY, NotificationStatus.RUNNING
+    )
+    nothing = (
+        not at_work
+        and not events.pending(connection, environment, now)
+        and not messages.undelivered(connection, environment, now)
+        and not windows.due_workflows(connection, environment, now)
+        and not notifications.due_workflows(connection, environment, now)
+    )
+    return Idle(nothing, [*_sleepers(connection, environment), *_rest(connection, environment, now)])
+
+
+def _sleepers(connection: sa.Connection, environment: str) -> list[Waiting]:
+    return [
+        Waiting(row.workflow, row.count, row.until)
+        for row in [*notifications.sleeping(connection, environment), *windows.open_windows(connection, environment)]
+    ]
+
+
+def _rest(connection: sa.Connection, environment: str, now: datetime) -> list[Waiting]:
+    found: list[Waiting] = []
+    if ahead := events.next_due(connection, environment, now):
+        found.append(Waiting("events for later", len(events.held(connection, environment, now)), ahead))
+    if retry := messages.next_attempt(connection, environment):
+        found.append(Waiting("messages to try again", messages.to_retry(connection, environment), retry))
+    return found

@@ -1,0 +1,168 @@
+"""The embedded Prefect server: one subprocess on loopback, with its own SQLite file, gone when we are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+from notify.errors import PortTaken, PrefectUnavailable
+
+HOST = "127.0.0.1"
+#: The port people expect of Prefect.
+PORT = 4200
+#: Seconds a server may take to answer, and to stop.
+START, STOP = 90.0, 10.0
+_PR_SET_PDEATHSIG = 1
+
+#: Without the recorder's batches concurrent writes to SQLite answer 503 and clients wait two seconds; flow runs are
+#: never vacuumed by default.
+TUNING = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": "1209600",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    "PREFECT_LOGGING_LEVEL": "WARNING",
+    "PREFECT_CLI_PROMPT": "false",
+}
+
+
+class EmbeddedServer:
+    """A Prefect server for the length of an `async with` block.
+
+    `port` None prefers 4200 and takes the next free one; a port given and taken is PortTaken. A server that does not
+    start is PrefectUnavailable with the last line of its log.
+    """
+
+    def __init__(self, home: Path, port: int | None = None) -> None:
+        self.home = home
+        self.port = _free_port() if port is None else _checked(port)
+        self.log = home / "prefect-server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: IO[bytes] | None = None
+
+    @property
+    def api_url(self) -> str:
+        """What PREFECT_API_URL is to be."""
+        return f"http://{HOST}:{self.port}/api"
+
+    @property
+    def ui_url(self) -> str:
+        """Where a browser finds it."""
+        return f"http://{HOST}:{self.port}"
+
+    async def __aenter__(self) -> EmbeddedServer:
+        self.home.mkdir(parents=True, exist_ok=True)
+        self._output = self.log.open("ab")
+        self._process = subprocess.Popen(
+            _command(self.port),
+            env=_environment(self.home, self.api_url),
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+        try:
+            await asyncio.wait_for(self._answers(), START)
+        except TimeoutError:
+            await self.__aexit__()
+            raise PrefectUnavailable(url=self.api_url, problem=f"no answer within {START:.0f} s, see {self.log}") from None
+        except BaseException:
+            await self.__aexit__()
+            raise
+        (self.home / "prefect.json").write_text(json.dumps({"pid": self._process.pid, "url": self.api_url}))
+        return self
+
+    async def _answers(self) -> None:
+        async with httpx.AsyncClient() as client:
+            while not await self._healthy(client):
+                if self._process is None or self._process.poll() is not None:
+                    raise PrefectUnavailable(url=self.api_url, problem=self._last_words())
+                await asyncio.sleep(0.1)
+
+    async def _healthy(self, client: httpx.AsyncClient) -> bool:
+        try:
+            return (await client.get(f"{self.api_url}/health")).is_success
+        except httpx.HTTPError:
+            return False
+
+    def _last_words(self) -> str:
+        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return f"it ended with {lines[-1]!r}" if lines else "it ended without a word"
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process is not None:
+            await asyncio.to_thread(_stop, self._process)
+        if self._output is not None:
+            self._output.close()
+        (self.home / "prefect.json").unlink(missing_ok=True)
+
+
+def _command(port: int) -> list[str]:
+    application = ["--factory", "prefect.server.api.server:create_app"]
+    return [sys.executable, "-m", "uvicorn", *application, "--host", HOST, "--port", str(port), "--log-level", "warning"]
+
+
+def _environment(home: Path, api_url: str) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    folder = home / "prefect"
+    return {
+        **inherited,
+        **TUNING,
+        "PREFECT_HOME": str(folder),
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+        "PREFECT_UI_API_URL": api_url,
+        "PREFECT_SERVER_UI_API_URL": api_url,
+    }
+
+
+def _die_with_parent() -> None:
+    """Runs in the child: the kernel ends it when we end, however we end."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(STOP)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(STOP)
+
+
+def _checked(port: int) -> int:
+    if not _is_free(port):
+        raise PortTaken(port=port)
+    return port
+
+
+def _free_port() -> int:
+    if _is_free(PORT):
+        return PORT
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return probe.getsockname()[1]
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+        return True

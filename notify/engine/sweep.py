@@ -1,0 +1,50 @@
+"""What puts back what was lost: claims whose worker is gone, and instants that no alarm stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from notify import clock
+from notify.engine.context import Engine
+from notify.engine.wait import want_alarms
+from notify.store import notifications, windows
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep put back."""
+
+    reclaimed: int
+    alarms: int
+
+    def __str__(self) -> str:
+        return f"{self.reclaimed} notifications put back, {self.alarms} workflows have an alarm"
+
+
+async def sweep_rows(engine: Engine) -> Swept:
+    """Give expired claims back, and want an alarm for the next instant of every workflow that waits."""
+    swept = await engine.write(_sweep, clock.now())
+    if swept.reclaimed:
+        engine.bell.set()
+    return swept
+
+
+def _sweep(connection: sa.Connection, environment: str, now: datetime) -> Swept:
+    reclaimed = notifications.reclaim(connection, environment)
+    instants = next_instants(connection, environment)
+    for workflow, instant in instants.items():
+        if instant > now:
+            want_alarms(connection, environment, workflow, [instant], now)
+    return Swept(reclaimed, len(instants))
+
+
+def next_instants(connection: sa.Connection, environment: str) -> Mapping[str, datetime]:
+    """When each workflow next has something to do by itself."""
+    found = {row.workflow: row.until for row in notifications.sleeping(connection, environment)}
+    for row in windows.closing(connection, environment):
+        found[row.workflow] = min(row.until, found.get(row.workflow, row.until))
+    return found

@@ -1,0 +1,201 @@
+"""The warm worker: a Prefect worker that runs flow runs in its own process, and looks for work itself.
+
+Prefect's own runner starts a process a flow run (2.5 to 11 s). Here the first task runs within a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import anyio.abc
+from prefect import Flow
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.flow_engine import run_flow_async
+from prefect.flows import load_flow_from_flow_run
+from prefect.states import Crashed
+from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
+
+from notify.engine import deploy, runtime, system_flows
+from notify.engine.bells import PrefectRinger
+from notify.engine.conductor import Conductor
+from notify.engine.context import Engine
+from notify.engine.flows import as_flow
+from notify.engine.idle import Idle
+from notify.engine.pool import POOL
+from notify.engine.reconcile import reconcile
+from notify.engine.yard import find_list
+from notify.settings import Settings
+
+log = logging.getLogger("notify.worker")
+#: Seconds between polls for runs that people or schedules asked for, between looks at cancelled ones, and of sync.
+POLL, WATCH, SYNC, RECONCILE = 0.5, 1.0, 15.0, 30.0
+
+
+class NotifyWorkerResult(BaseWorkerResult):
+    """How a flow run's place of work ended; the run's own state is set by the flow engine."""
+
+
+class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerResult]):
+    """Serves the work pool `notify`. Behind `notify work`, and behind stock `prefect worker start --type notify`."""
+
+    type = POOL
+    job_configuration = BaseJobConfiguration
+    job_configuration_variables = BaseVariables
+    _description = "Runs notify's flow runs warm, in the worker's own process."
+    _display_name = "notify"
+
+    def __init__(self, work_pool_name: str = POOL, **options: Any) -> None:
+        super().__init__(work_pool_name, **({"prefetch_seconds": 0} | options))
+        self.schedules = True
+        self.conductor: Conductor | None = None
+        self._flows: dict[UUID, tuple[str, str]] = {}
+
+    # --- running flow runs in this process ------------------------------------------------------
+
+    async def run(
+        self,
+        flow_run: FlowRun,
+        configuration: BaseJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> NotifyWorkerResult:
+        """Run it here and now."""
+        if task_status is not None:
+            task_status.started(os.getpid())
+        await self._perform(flow_run)
+        return NotifyWorkerResult(status_code=0, identifier=str(flow_run.id))
+
+    async def _submit_run(self, flow_run: FlowRun) -> None:
+        """Prefect's way from Scheduled to Pending, without the infrastructure nobody needs here."""
+        try:
+            if await self._propose_pending_state(flow_run):
+                await self._perform(flow_run)
+        finally:
+            self._release_limit_slot(flow_run.id)
+            self._submitting_flow_run_ids.discard(flow_run.id)
+
+    async def run_now(self, flow_run: FlowRun) -> None:
+        """Run one that is Pending already; returns when it has ended."""
+        self._submitting_flow_run_ids.add(flow_run.id)
+        try:
+            await self._perform(flow_run)
+        finally:
+            self._submitting_flow_run_ids.discard(flow_run.id)
+
+    async def _perform(self, flow_run: FlowRun) -> None:
+        """A flow that raises has said so in its state already: the worker goes on."""
+        try:
+            flow = await self._flow(flow_run)
+            await run_flow_async(flow, flow_run=flow_run, parameters=flow_run.parameters, return_type="state")
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            log.warning("flow run %s could not be run: %s", flow_run.name, error, exc_info=True)
+            state = Crashed(message=f"The worker could not run it: {error}")
+            await self.client.set_flow_run_state(flow_run.id, state, force=True)
+
+    async def _flow(self, flow_run: FlowRun) -> Flow[..., Any]:
+        """The flow of a deployment of ours from the workflows as they are now; anybody else's from its entrypoint."""
+        workflow, part = await self._deployment(flow_run)
+        engine = await runtime.engine()
+        known = engine.registry.workflows.get(workflow)
+        if known is None or part not in ("notify", "batch", "cron"):
+            return system_flows.named(workflow) or await load_flow_from_flow_run(flow_run)
+        flow = as_flow(known)
+        return flow if part == "notify" else getattr(flow, part)
+
+    async def _deployment(self, flow_run: FlowRun) -> tuple[str, str]:
+        if flow_run.deployment_id is None:
+            return "", ""
+        if flow_run.deployment_id not in self._flows:
+            deployment = await self.client.read_deployment(flow_run.deployment_id)
+            flow = await self.client.read_flow(deployment.flow_id)
+            self._flows[flow_run.deployment_id] = (flow.name, deployment.name)
+        return self._flows[flow_run.deployment_id]
+
+    # --- the loops ------------------------------------------------------------------------------
+
+    async def start(
+        self, run_once: bool = False, with_healthcheck: bool = False, printer: Callable[..., None] = print
+    ) -> None:
+        """What stock `prefect worker start` calls: serve until cancelled (with `run_once`, until idle)."""
+        settings = Settings.from_env()
+        engine = await asyncio.to_thread(runtime.build, settings)
+        runtime.install(engine)
+        printer(f"Worker {self.name!r} started!")
+        await self.serve(engine, until_idle=run_once)
+        printer(f"Worker {self.name!r} stopped!")
+
+    async def serve(
+        self, engine: Engine, *, until_idle: bool = False, started: Callable[[], None] = lambda: None
+    ) -> Idle | None:
+        """Work until stopped, or until nothing is left to do; then let runs come to their true end."""
+        async with self:
+            ids = await self._register(engine)
+            ringer = PrefectRinger(engine, self.client, self.run_now, ids)
+            self.conductor = Conductor(engine, ringer)
+            started()
+            async with asyncio.TaskGroup() as loops:
+                helpers = [loops.create_task(loop) for loop in self._loops(engine)]
+                idle = await (self.conductor.until_idle() if until_idle else self.conductor.run())
+                runtime.close()
+                for task in helpers:
+                    task.cancel()
+            return idle
+
+    def stop(self) -> None:
+        """Claim nothing more, let rounds finish."""
+        runtime.close()
+        if self.conductor is not None:
+            self.conductor.stopping.set()
+
+    async def _register(self, engine: Engine) -> dict[str, UUID]:
+        file = find_list(engine.settings.flows)
+        made = deploy.listed(engine.registry, file)
+        for workflow in deploy.missing(engine.registry, made):
+            log.warning("%s is not in %s; it gets its two deployments all the same", workflow.id, file)
+            made += deploy.implied(workflow)
+        return await deploy.register(self.client, made, folder=file.parent, schedules=self.schedules)
+
+    async def deploy_again(self, engine: Engine) -> None:
+        """Take over workflows that were read anew."""
+        ids = await self._register(engine)
+        if self.conductor is not None and isinstance(self.conductor.ringer, PrefectRinger):
+            self.conductor.ringer.deployments = ids
+
+    def _loops(self, engine: Engine) -> list[Any]:
+        return [
+            _forever(self.get_and_submit_flow_runs, POLL),
+            _forever(self.sync_with_backend, SYNC),
+            _forever(self._watch, WATCH),
+            _forever(lambda: reconcile(engine, self.client), RECONCILE),
+        ]
+
+    async def _watch(self) -> None:
+        """Tell our runs that somebody cancelled them: they stop at the next round and say what they had done."""
+        running = [UUID(one) for one in runtime.running()]
+        if not running:
+            return
+        flow_runs = await self.client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=running))
+        )
+        for flow_run in flow_runs:
+            if flow_run.state is not None and flow_run.state.type is StateType.CANCELLING:
+                runtime.cancel(str(flow_run.id))
+
+
+async def _forever(work: Callable[[], Any], seconds: float) -> None:
+    """Again and again; a Prefect server that does not answer is met again."""
+    while True:
+        try:
+            await work()
+        except Exception as error:
+            log.warning("%s; trying again", error)
+        await asyncio.sleep(seconds)
+
+

