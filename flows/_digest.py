@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from _tasks import by_task
-
 from notify.workflow import Notification
 
 

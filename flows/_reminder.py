@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from _tasks import TaskAssigned, task_at
-
 from notify import clock
 from notify.steps import Skip
 from notify.workflow import Notification

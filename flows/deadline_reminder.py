@@ -1,6 +1,5 @@
 from _reminder import remind
 from _tasks import NO_LONGER_DUE, TaskAssigned, assignee
-
 from notify.engine import prefect_flow
 from notify.steps import Skip
 from notify.workflow import Notification, workflow

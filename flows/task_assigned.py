@@ -1,5 +1,4 @@
 from _tasks import TaskAssigned, assignee
-
 from notify.engine import prefect_flow
 from notify.workflow import Notification, workflow
 

@@ -2,7 +2,6 @@ from typing import Any
 
 from _digest import digest
 from _tasks import concerned
-
 from notify.engine import prefect_flow
 from notify.workflow import Notification, workflow
 

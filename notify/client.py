@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from notify import clock, intake, matching, registry
 from notify.desk import Inbox, Preferences, Subscribers
 from notify.errors import InvalidInput
-from notify.model import Channel, Event, MessageStatus, Receipt, Subscriber
+from notify.model import Event, MessageStatus, Receipt, Subscriber
 from notify.outcomes import Outcomes, outcomes
 from notify.planning import Choices, why_not
 from notify.rendering.templates import Templates
@@ -167,7 +167,7 @@ class Notify:
     ) -> list[dict[str, Any]]:
         environment = self.settings.environment
         catalog = import_module("notify.channels.catalog")
-        steps = Templates([self.settings.flows / "templates"]).steps(workflow.id)
+        steps = Templates([self.settings.flows / "templates"], {}).messages(workflow.id)
         notification = matching.derive("notification", environment, receipt.uid, workflow.id, subscriber)
         answers: list[dict[str, Any]] = []
         with self.database.read() as connection:
@@ -284,5 +284,3 @@ class AsyncNotify:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -37,7 +37,7 @@ class Frozen:
 
 
 @contextmanager
-def use(source: Callable[[], datetime]) -> Iterator[None]:
+def use(source: Callable[[], datetime]) -> Generator[None]:
     """Replace the clock of this process while the block runs."""
     global _source
     previous, _source = _source, source

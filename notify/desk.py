@@ -96,9 +96,7 @@ class Inbox:
     def list(self, *, unread: bool = False, limit: int = 20, offset: int = 0) -> list[InboxItem]:
         """The newest first."""
         with self.database.read() as connection:
-            rows = inbox.items(
-                connection, self.environment, self.subscriber, unread=unread, limit=limit, offset=offset
-            )
+            rows = inbox.items(connection, self.environment, self.subscriber, unread=unread, limit=limit, offset=offset)
         return [_item(row) for row in rows]
 
     def count(self, *, unread: bool = True) -> int:

@@ -45,7 +45,8 @@ class PayloadTooLarge(InvalidInput):
 
 
 class UnknownWorkflow(InvalidInput):
-    """No workflow is called {workflow!r}. Known here: {known}. Check the spelling, or set NOTIFY_FLOWS to its folder."""
+    """No workflow is called {workflow!r}. Known here: {known}.
+    Check the spelling, or set NOTIFY_FLOWS to its folder."""
 
 
 class InvalidWorkflow(NotifyError):
@@ -105,7 +106,8 @@ class Suspended(BaseException):
 
 
 class SuspendedInFinally(AuthorError):
-    """{workflow!r} awaited step {key!r} inside `finally` while it was being suspended. Move the step out of `finally`."""
+    """{workflow!r} awaited step {key!r} inside `finally` while it was being suspended.
+    Move the step out of `finally`."""
 
 
 # --- rendering -----------------------------------------------------------------------------------
@@ -131,7 +133,8 @@ class StoreUnavailable(NotifyError):
 
 
 class StoreNotWritable(NotifyError):
-    """The folder {folder} cannot be written: {problem}. Choose another with NOTIFY_HOME, or give this user the right to write."""
+    """The folder {folder} cannot be written: {problem}.
+    Choose another with NOTIFY_HOME, or give this user the right to write."""
 
 
 class StoreTooNew(NotifyError):
@@ -145,10 +148,6 @@ class PrefectUnavailable(NotifyError):
 
 class PortTaken(NotifyError):
     """Port {port} is used by another program. Choose another with --port, or stop that program."""
-
-
-class AlreadyRunning(NotifyError):
-    """Another notify (process {pid}) is already running on {home}. Stop it, or choose another folder with NOTIFY_HOME."""
 
 
 class NotFound(NotifyError):

@@ -35,9 +35,7 @@ def parse_event(raw: Any, catalogue: Catalogue, now: datetime) -> Event:
     envelope = _object(raw, "event")
     unknown = sorted(set(envelope) - _ENVELOPE)
     if unknown:
-        raise InvalidEvent(
-            field=unknown[0], problem="not part of an event", remedy="Put your own fields into `data`"
-        )
+        raise InvalidEvent(field=unknown[0], problem="not part of an event", remedy="Put your own fields into `data`")
     name = _text(envelope, "name", required=True)
     known = catalogue.get(name or "")
     data = _data(envelope, known)
@@ -207,7 +205,9 @@ def _instant(value: Any, now: datetime) -> datetime:
         return now
     if isinstance(value, datetime):
         if value.tzinfo is None:
-            raise InvalidEvent(field="ts", problem=f"{value} is naive", remedy="Give it a zone: datetime(…, tzinfo=UTC)")
+            raise InvalidEvent(
+                field="ts", problem=f"{value} is naive", remedy="Give it a zone: datetime(…, tzinfo=UTC)"
+            )
         return value.astimezone(UTC)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LATEST_MS:
         raise InvalidEvent(field="ts", problem=f"{value!r} is no Unix time in milliseconds", remedy="Send an integer")
@@ -289,12 +289,14 @@ def parse_subscriber(raw: Any, field: str = "subscriber") -> tuple[dict[str, Any
 
 
 def _person_value(name: str, value: Any, field: str) -> Any:
-    expected = {"data": dict, "channels": list}.get(name, str)
+    expected: type[Any] = {"data": dict, "channels": list}.get(name, str)
     if value is None:
-        return {"data": {}, "channels": []}.get(name)
+        return None if expected is str else expected()
     if not isinstance(value, expected):
         raise InvalidInput(
-            field=f"{field}.{name}", problem=f"must be {expected.__name__}, not {type(value).__name__}", remedy="Correct it"
+            field=f"{field}.{name}",
+            problem=f"must be {expected.__name__}, not {type(value).__name__}",
+            remedy="Correct it",
         )
     return value
 

@@ -49,7 +49,7 @@ def why_not(
     choices: Choices,
     asked_for: Sequence[str] | None = None,
 ) -> Reason | None:
-    """The first gate that is closed, or None: address, then workflow ∧ (critical ∨ (global ∧ per workflow)).
+    """The first gate that is closed, or None: address, then workflow and (critical or (global and per workflow)).
 
     `asked_for` are the channels a direct send named: they stand in for the person's own choices.
     """

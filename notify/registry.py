@@ -6,7 +6,7 @@ import importlib.util
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +71,8 @@ def _add(one: Any, file: Path, found: dict[str, Workflow], events: dict[str, Eve
 def _read(file: Path) -> list[Any]:
     name = file.stem if file.stem.startswith("_") else f"notify_flows.{file.stem}"
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     with collecting() as found:
@@ -93,7 +94,7 @@ def _broken(file: Path, error: Exception) -> BrokenWorkflowFile:
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
+def _importable(folder: Path) -> Generator[None]:
     """Shared files import as plain modules (`from _tasks import …`), and only this folder's."""
     _forget(folder)
     sys.path.insert(0, str(folder))

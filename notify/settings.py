@@ -110,6 +110,7 @@ def _flows(folder: str | None) -> Path:
 def shipped_flows() -> Path:
     """The reference workflows that come with the package."""
     package = find_spec("notify")
-    assert package is not None and package.origin is not None
+    assert package is not None
+    assert package.origin is not None
     beside, inside = Path(package.origin).parent.parent / "flows", Path(package.origin).parent / "_flows"
     return inside if inside.is_dir() else beside

@@ -42,7 +42,7 @@ def next_tick(after: datetime, at: time, weekdays: frozenset[int], zone_name: st
 
 
 def _existing(wall: datetime) -> datetime:
-    """In a gap the offset before it still applies, which names the same instant after it: as late as the gap is wide."""
+    """In a gap the offset before it still applies: the instant is as much later as the gap is wide."""
     return wall.replace(fold=0).astimezone(UTC)
 
 

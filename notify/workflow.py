@@ -5,13 +5,13 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Generic, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import pydantic
 
@@ -311,7 +311,7 @@ def _parameters(id: str, declared: Mapping[str, Any]) -> dict[str, Any]:
     for name, default in declared.items():
         variable = re.sub(r"\W", "_", f"NOTIFY_{id}_{name}").upper()
         text = os.environ.get(variable)
-        values[name] = default if text is None else _parsed(variable, text, type(default))
+        values[name] = default if text is None else _parsed(variable, text, cast("type[Any]", type(default)))
     return values
 
 
@@ -320,7 +320,9 @@ def _parsed(variable: str, text: str, kind: type[T]) -> T:
         return pydantic.TypeAdapter(kind).validate_python(text)
     except pydantic.ValidationError as error:
         problem = error.errors()[0]["msg"]
-        raise InvalidInput(field=variable, problem=f"{text!r}: {problem}", remedy=f"Give it a {kind.__name__}") from None
+        raise InvalidInput(
+            field=variable, problem=f"{text!r}: {problem}", remedy=f"Give it a {kind.__name__}"
+        ) from None
 
 
 def _check(made: Workflow, body: Callable[..., Any]) -> None:
@@ -367,7 +369,7 @@ def _collect(found: Workflow | EventType) -> None:
 
 
 @contextmanager
-def collecting() -> Iterator[list[Any]]:
+def collecting() -> Generator[list[Any]]:
     """What is registered while the block runs."""
     found: list[Any] = []
     token = _collecting.set(found)
@@ -405,7 +407,7 @@ def history() -> History:
 
 
 @contextmanager
-def with_history(source: History) -> Iterator[None]:
+def with_history(source: History) -> Generator[None]:
     """Make `source` what `history()` answers while the block runs."""
     token = _history.set(source)
     try:
@@ -432,8 +434,3 @@ class Port(Generic[T]):
         except pydantic.ValidationError as error:
             problem = error.errors()[0]["msg"]
             raise InvalidInput(field=variable, problem=problem, remedy='Write "module:attribute"') from None
-
-
-async def awaited(value: Awaitable[T] | T) -> T:
-    """The value, awaited where it must be."""
-    return await value if inspect.isawaitable(value) else value

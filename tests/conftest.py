@@ -14,14 +14,16 @@ import pytest
 
 from tests.postgres import FAST, Databases, Server, Unavailable
 
-_POSTGRES = os.environ.get("NOTIFY_TEST_POSTGRES_URL")
+_POSTGRES_VARIABLE = "NOTIFY_TEST_POSTGRES_URL"
+_POSTGRES = os.environ.get(_POSTGRES_VARIABLE)
 _PREFECT_HOME = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Nothing of ours from outside reaches a test. Here, because Prefect reads its settings when it is imported."""
     for name in [name for name in os.environ if name.startswith(("NOTIFY_", "PREFECT_"))]:
-        del os.environ[name]
+        if name != _POSTGRES_VARIABLE:  # which the processes that xdist starts have to find
+            del os.environ[name]
     config.stash[_PREFECT_HOME] = os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="notify-prefect-")
     os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from notify import clock
 from notify.channels import base, mail, mime
@@ -118,5 +119,5 @@ def _push(dispatch: Dispatch) -> bytes:
 
 def _plain(value: object) -> object:
     if isinstance(value, Mapping):
-        return {**value}
+        return dict(cast("Mapping[object, object]", value))
     raise TypeError(f"{type(value).__name__} has no JSON form")

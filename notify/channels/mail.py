@@ -20,8 +20,7 @@ _QUOTED = r""" "(?:[^"\\\x00-\x1f\x7f]|\\[^\x00-\x1f\x7f])+" """.strip()
 _LITERAL = r"\[[0-9A-Za-z.:]+\]"
 _MAILBOX = re.compile(f"(?:{_ATOM}|{_QUOTED})@(?:{_ATOM}|{_LITERAL})")
 #: Characters that end a line somewhere: C0, DEL, C1 and the two Unicode separators, which `str.splitlines` honours.
-_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_RUN_OF_BREAKS = re.compile(f" *(?:{_BREAKS.pattern})+(?:{_BREAKS.pattern}| )*")
+_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 #: RFC 5322 field-name.
 _FIELD_NAME = re.compile(r"[!-9;-~]+")
 #: Written by the providers themselves; a second one would contradict them.
@@ -111,7 +110,7 @@ def mailbox(address: str) -> str:
 
 def one_line(text: str) -> str:
     """`text` without line breaks and control characters: each run of them is one space."""
-    return scalar(_RUN_OF_BREAKS.sub(" ", text).strip())
+    return scalar(_BREAKS.sub(" ", text).strip())
 
 
 def scalar(text: str) -> str:

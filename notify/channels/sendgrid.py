@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parseaddr, parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -112,12 +113,12 @@ def _person(name: str, address: str) -> dict[str, str]:
 
 def _outcome(response: httpx.Response) -> Outcome:
     status = response.status_code
-    if status == httpx.codes.ACCEPTED:
+    if status == HTTPStatus.ACCEPTED:
         return Outcome(OutcomeKind.ACCEPTED, provider_message_id=response.headers.get("x-message-id"))
     detail = base.excerpt(f"HTTP {status} {response.text}")
-    if status == httpx.codes.TOO_MANY_REQUESTS or status >= 500:
+    if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
         return Outcome(OutcomeKind.RETRY, detail=detail, retry_after=retry_after(response.headers))
-    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+    if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         detail += " (check NOTIFY_SENDGRID_KEY and that NOTIFY_EMAIL_FROM is a verified sender)"
     return Outcome(OutcomeKind.REJECTED, detail=detail)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ssl import SSLContext
@@ -100,7 +100,7 @@ class _Pool:
         self._idle: list[tuple[float, aiosmtplib.SMTP]] = []
 
     @asynccontextmanager
-    async def lease(self, *, fresh: bool) -> AsyncIterator[tuple[aiosmtplib.SMTP, bool]]:
+    async def lease(self, *, fresh: bool) -> AsyncGenerator[tuple[aiosmtplib.SMTP, bool]]:
         """A connection, and whether it was used before. It is kept unless the block raises."""
         async with self._free:
             kept = None if fresh else self._reusable()

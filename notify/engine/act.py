@@ -153,7 +153,9 @@ def _waiting(request: Request, wake_at: datetime) -> dict[str, Any]:
     return {"id": claimed.id, "wake_at": wake_at, "window": claimed.window, "tries": claimed.tries}
 
 
-def _outcome(workflow: Workflow, request: Request, value: Any, error: BaseException | None) -> tuple[dict[str, Any], Answer]:
+def _outcome(
+    workflow: Workflow, request: Request, value: Any, error: BaseException | None
+) -> tuple[dict[str, Any], Answer]:
     if error is None:
         function = _run(request).function
         kept = result_type(function, bulk=is_bulk(function)).dump_python(value, mode="json")
@@ -172,7 +174,9 @@ async def emit(engine: Engine, token: str, requests: Sequence[Request]) -> list[
     return await engine.write(_emit, engine, token, requests)
 
 
-def _emit(connection: sa.Connection, environment: str, engine: Engine, token: str, requests: Sequence[Request]) -> list[Answer]:
+def _emit(
+    connection: sa.Connection, environment: str, engine: Engine, token: str, requests: Sequence[Request]
+) -> list[Answer]:
     now = clock.now()
 
     def make(request: Request) -> Event:
@@ -276,5 +280,3 @@ def _is_read(connection: sa.Connection, environment: str, token: str, requests: 
             rows.append(row | {"state": StepState.COMPLETED, "value": value})
     memos.remember(connection, environment, rows)
     return answers
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -73,7 +73,7 @@ def _release(connection: sa.Connection, environment: str, token: str) -> None:
 
 
 @contextmanager
-def _heartbeat(engine: Engine, token: str) -> Iterator[None]:
+def _heartbeat(engine: Engine, token: str) -> Generator[None]:
     """Renew the claim from a thread, so that a busy loop does not lose it."""
     done = threading.Event()
 

@@ -69,7 +69,9 @@ async def _recipients(
     if to:
         return list(to), None
     if workflow.to is None:
-        raise InvalidInput(field="to", problem="is empty", remedy="Name subscriber ids: the workflow knows nobody itself")
+        raise InvalidInput(
+            field="to", problem="is empty", remedy="Name subscriber ids: the workflow knows nobody itself"
+        )
     data = intake.plain(payload)
     now = clock.now()
     name = workflow.on[0] if workflow.on else workflow.id
@@ -103,7 +105,7 @@ def _gates(
 ) -> list[dict[str, Any]]:
     known = people.load(connection, environment, ids)
     rows: list[dict[str, Any]] = []
-    for channel in dict.fromkeys(channel for _, channel in engine.templates.steps(workflow.id)):
+    for channel in dict.fromkeys(channel for _, channel in engine.contents.messages(workflow.id)):
         choices = Choices.of(people.chosen(connection, environment, ids, workflow.id, channel))
         rows += [_gate(workflow, channel, known.get(id_) or Subscriber(id_), choices) for id_ in ids]
     return rows
@@ -158,17 +160,19 @@ def close_calendar(
 async def digested(engine: Engine, workflow: Workflow, closed: int, said: str) -> str:
     """How a digest run ends: who was told, or that nothing was due, and what still collects."""
     open_ = await engine.read(windows.collecting, workflow.id)
-    still = f"{open_.count} still collecting, the next until {open_.closes_at:%-d %b %H:%M} UTC" if open_.count else (
-        "nothing collects since the last digest"
+    still = (
+        f"{open_.people} still collecting, the next until {open_.closes_at:%-d %b %H:%M} UTC"
+        if open_.people
+        else ("nothing collects since the last digest")
     )
-    return f"Digest for {closed} {'person' if closed == 1 else 'people'}: {said}; {still}" if closed else (
-        f"Nothing due, nothing sent: {still}"
+    return (
+        f"Digest for {closed} {'person' if closed == 1 else 'people'}: {said}; {still}"
+        if closed
+        else (f"Nothing due, nothing sent: {still}")
     )
 
 
-async def rehearse_digest(
-    engine: Engine, workflow: Workflow, since: datetime | None, until: datetime | None
-) -> str:
+async def rehearse_digest(engine: Engine, workflow: Workflow, since: datetime | None, until: datetime | None) -> str:
     """Who a digest would tell; nothing is closed."""
     ids = await engine.read(closing.would_close, workflow.id, clock.now(), since, until)
     if not ids:

@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
 
 from notify.channels.base import Provider
+from notify.engine.contents import Contents
 from notify.model import Channel, Event, new_id
 from notify.registry import Registry
-from notify.rendering.templates import Templates
 from notify.settings import Settings
 from notify.store import events
 from notify.store.database import Database
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 #: How long a claim lives without a sign of life. Renewed from a thread at a third of it.
@@ -29,7 +32,7 @@ class Engine:
     settings: Settings
     database: Database
     registry: Registry
-    templates: Templates
+    contents: Contents
     providers: Mapping[Channel, Provider]
     #: This process, as the owner of claims, leases and flow runs.
     worker: str = field(default_factory=new_id)
@@ -42,11 +45,13 @@ class Engine:
         """The isolated world this process works in."""
         return self.settings.environment
 
-    async def read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def read(self, work: Callable[Concatenate[sa.Connection, str, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work(connection, environment, …)` on a reading connection, in a thread."""
         return await self.database.reading(work, self.environment, *args, **kwargs)
 
-    async def write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def write(
+        self, work: Callable[Concatenate[sa.Connection, str, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
         """`work(connection, environment, …)` in one transaction, in a thread."""
         return await self.database.writing(work, self.environment, *args, **kwargs)
 
@@ -54,12 +59,12 @@ class Engine:
         """The stored events, as facts for authors' functions."""
         return StoredHistory(self.database, self.environment)
 
-    def reloaded(self, registry: Registry, templates: Templates) -> None:
+    def reloaded(self, registry: Registry, contents: Contents) -> None:
         """Take over newly read workflows; a broken file keeps the workflows it had."""
         broken = {error.file for error in registry.broken}
         kept = {id_: one for id_, one in self.registry.workflows.items() if str(one.file) in broken}
         self.registry = replace(registry, workflows={**kept, **registry.workflows})
-        self.templates = templates
+        self.contents = contents
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from notify import clock
 from notify.channels import catalog
 from notify.engine.context import Engine
 from notify.engine.driver import LOST, Answer, Request
-from notify.errors import RenderFailed, TemplateMissing
+from notify.errors import InvalidTemplate, RenderFailed, TemplateMissing
 from notify.matching import message_id
 from notify.model import Channel, Content, MessageStatus, StepState, Subscriber
 from notify.planning import Choices, Reason, why_not
@@ -88,7 +88,7 @@ class _Group:
     def _rendered(self, request: Request, person: Subscriber, addresses: Sequence[str]) -> Verdict:
         try:
             content = self._render(request, person)
-        except (RenderFailed, TemplateMissing) as error:
+        except (InvalidTemplate, RenderFailed, TemplateMissing) as error:
             return Verdict(request, MessageStatus.FAILED, Reason.NOT_RENDERED, error=str(error))
         status = MessageStatus.DELIVERED if self.channel is Channel.IN_APP else MessageStatus.QUEUED
         return Verdict(request, status, None, content, addresses)
@@ -96,9 +96,8 @@ class _Group:
     def _render(self, request: Request, person: Subscriber) -> Content:
         send = _send(request.step)
         claimed = request.claimed
-        template = self.engine.templates.find(
-            self.workflow.id, send.step, self.channel, person.locale, version=claimed.version
-        )
+        contents = self.engine.contents
+        template = contents.find(self.workflow.id, send.step, self.channel, person.locale, claimed.version)
         context = {
             "subscriber": person,
             "payload": payload_of(claimed.event),
@@ -137,7 +136,9 @@ def _write(
     now = clock.now()
     rows = [_message(environment, workflow, one, token, now) for one in kept]
     new = messages.add(connection, environment, rows)
-    memos.remember(connection, environment, [_memo(one, row["id"], started, now) for one, row in zip(kept, rows, strict=True)])
+    memos.remember(
+        connection, environment, [_memo(one, row["id"], started, now) for one, row in zip(kept, rows, strict=True)]
+    )
     messages.extend(connection, environment, token, engine.lease)
     queued = [_queued(row, one) for one, row in zip(kept, rows, strict=True) if row["id"] in new and row["claim"]]
     return [_answer(environment, one, mine) for one in verdicts], queued

@@ -46,7 +46,10 @@ def _take(connection: sa.Connection, environment: str, token: str, lease: timede
     taken = messages.claim(connection, environment, token=token, lease=lease, now=now, limit=limit)
     interrupted = messages.interrupted(connection, environment, [one.id for one in taken], now)
     lost = [one for one in taken if one.id in interrupted and one.delivery is Delivery.AT_MOST_ONCE]
-    settled = [_settled(one, "", Outcome(OutcomeKind.UNKNOWN, detail="the worker was lost during the call"), now) for one in lost]
+    settled = [
+        _settled(one, "", Outcome(OutcomeKind.UNKNOWN, detail="the worker was lost during the call"), now)
+        for one in lost
+    ]
     messages.settle(connection, environment, token, settled)
     return [one for one in taken if one not in lost]
 

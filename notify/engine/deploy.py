@@ -47,7 +47,8 @@ class Deployment:
 
 def listed(registry: Registry, file: Path) -> list[Deployment]:
     """The deployments `file` lists, of the workflows that exist; system flows are named by their module."""
-    entries = (yaml.safe_load(file.read_text()) or {}).get("deployments") or [] if file.is_file() else []
+    content: Any = yaml.safe_load(file.read_text()) if file.is_file() else None
+    entries: list[Mapping[str, Any]] = (content or {}).get("deployments") or []
     flows = {workflow.file.name: as_flow(workflow) for workflow in registry.workflows.values()}
     return [made for entry in entries if (made := _deployment(entry, flows, file)) is not None]
 
@@ -97,7 +98,9 @@ def implied(workflow: Workflow) -> list[Deployment]:
     return [Deployment("notify", where, flow), Deployment("batch", f"{where}.batch", flow.batch)]
 
 
-async def register(client: PrefectClient, deployments: Sequence[Deployment], *, folder: Path, schedules: bool) -> dict[str, UUID]:
+async def register(
+    client: PrefectClient, deployments: Sequence[Deployment], *, folder: Path, schedules: bool
+) -> dict[str, UUID]:
     """Create or update them all; with `schedules` False their schedules are off. Returns ids by full name."""
     await ensure_pool(client)
     return {made.full_name: await _register(client, made, folder, schedules) for made in deployments}

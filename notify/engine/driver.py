@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from notify.errors import (
     AuthorError,
@@ -184,12 +184,16 @@ def _answer(player: Player) -> Answer:
         return Answer()
     several = player.group.steps if isinstance(player.group, All) else (player.group,)
     answers = [player.answers[step.key] for step in several]
-    for special in (lambda one: one.lost, lambda one: one.waits, lambda one: one.error is not None):
-        for answer in answers:
-            if special(answer):
-                return answer
+    worst = max(answers, key=_gravity, default=Answer())
+    if _gravity(worst):
+        return worst
     values = [answer.value for answer in answers]
     return Answer(values if isinstance(player.group, All) else values[0])
+
+
+def _gravity(answer: Answer) -> int:
+    """A lost claim decides over a wait, a wait over an error, an error over values."""
+    return 3 if answer.lost else 2 if answer.waits else 1 if answer.error is not None else 0
 
 
 def _send(player: Player, answer: Answer) -> Any:
@@ -234,9 +238,10 @@ def _note(player: Player, request: Any, performer: Performer) -> None:
     if not isinstance(request, Step | All):
         _throw_back(player, request)
         return
-    player.group = request
+    group = cast("Step[Any] | All[Any]", request)
+    player.group = group
     player.answers = {}
-    several: Sequence[Step[Any]] = request.steps if isinstance(request, All) else (request,)
+    several: Sequence[Step[Any]] = group.steps if isinstance(group, All) else (group,)
     memo = player.claimed.memo
     places = {key: place for place, key in enumerate(memo)}
     player.place = max([player.place, *(places[step.key] for step in several if step.key in places)])

@@ -1,4 +1,4 @@
-"""Workflows as Prefect flows: one to start by hand, one that works on what is ready, one that closes calendar digests."""
+"""Workflows as Prefect flows: one to start by hand, one for what is ready, one that closes calendar digests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
-from prefect import Flow, get_client
+from prefect import Flow, State, get_client
 from prefect.context import get_run_context
-from prefect.states import Cancelled, Completed, Failed, State
+from prefect.states import Cancelled, Completed, Failed
 
 from notify import clock
 from notify.engine import batch, by_hand, runtime

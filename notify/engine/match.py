@@ -173,7 +173,9 @@ def write_page(
     """Write everything that follows from these (stored) events: people, notifications, omissions, cancellations."""
     now = clock.now()
     page = _Page(environment, now)
-    current = {id_: engine.templates.version(id_, workflow.version) for id_, workflow in engine.registry.workflows.items()}
+    current = {
+        id_: engine.contents.version(id_, workflow.version) for id_, workflow in engine.registry.workflows.items()
+    }
     for match in matches:
         page.add(match, engine.registry.workflows.get(match.workflow), current.get(match.workflow))
     _save_people(connection, page)
@@ -196,7 +198,7 @@ def _keep_versions(
     connection: sa.Connection, engine: Engine, used: set[str], current: Mapping[str, str], now: datetime
 ) -> None:
     rows = [
-        {"workflow": id_, "version": current[id_], "templates": engine.templates.sources(id_), "created_at": now}
+        {"workflow": id_, "version": current[id_], "templates": engine.contents.texts(id_), "created_at": now}
         for id_ in sorted(used)
     ]
     versions.keep(connection, engine.environment, rows)
@@ -214,10 +216,8 @@ def _cancel(connection: sa.Connection, engine: Engine, batch: Sequence[Event], n
 def _cancel_for(
     connection: sa.Connection, engine: Engine, workflow: Workflow, news: Sequence[Event], now: datetime
 ) -> None:
-    keys = [str(event.data.get(workflow.cancel_field)) for event in news]
+    keys = [str(event.data.get(workflow.cancel_field or "")) for event in news]
     waiting = cancellations.candidates(connection, engine.environment, workflow.id, keys)
     known = events.load(connection, engine.environment, [one.event for one in waiting])
     ended = matching.cancelled_by(news, workflow.cancel_on, waiting, known)
     cancellations.by_event(connection, engine.environment, ended, now)
-
-

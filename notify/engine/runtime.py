@@ -6,9 +6,9 @@ import asyncio
 from dataclasses import dataclass, field
 
 from notify.channels import catalog
+from notify.engine.contents import Contents
 from notify.engine.context import Engine
 from notify.registry import load
-from notify.rendering.templates import Templates
 from notify.settings import Settings
 from notify.store import schema
 from notify.store.database import Database
@@ -30,12 +30,13 @@ def build(settings: Settings) -> Engine:
     database = Database(settings.database_url)
     schema.upgrade(database)
     registry = load(settings.flows)
-    return Engine(settings, database, registry, templates(settings), catalog.providers(settings))
+    return Engine(settings, database, registry, contents(settings, database), catalog.providers(settings))
 
 
-def templates(settings: Settings) -> Templates:
+def contents(settings: Settings, database: Database) -> Contents:
     """The templates beside the workflows."""
-    return Templates([settings.flows / "templates"], {"app_url": settings.app_url})
+    variables = {"app_url": settings.app_url}
+    return Contents(settings.flows / "templates", variables, database=database, environment=settings.environment)
 
 
 def install(engine: Engine | None) -> None:

@@ -78,7 +78,9 @@ class EmbeddedServer:
             await asyncio.wait_for(self._answers(), START)
         except TimeoutError:
             await self.__aexit__()
-            raise PrefectUnavailable(url=self.api_url, problem=f"no answer within {START:.0f} s, see {self.log}") from None
+            raise PrefectUnavailable(
+                url=self.api_url, problem=f"no answer within {START:.0f} s, see {self.log}"
+            ) from None
         except BaseException:
             await self.__aexit__()
             raise
@@ -112,7 +114,18 @@ class EmbeddedServer:
 
 def _command(port: int) -> list[str]:
     application = ["--factory", "prefect.server.api.server:create_app"]
-    return [sys.executable, "-m", "uvicorn", *application, "--host", HOST, "--port", str(port), "--log-level", "warning"]
+    return [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        *application,
+        "--host",
+        HOST,
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+    ]
 
 
 def _environment(home: Path, api_url: str) -> dict[str, str]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
-from prefect import Flow, flow
+from prefect import Flow, State, flow
 from prefect.artifacts import acreate_table_artifact
-from prefect.states import Completed, State
+from prefect.states import Completed
 
 from notify.engine import delivery, runtime
 from notify.engine.sweep import sweep_rows
-from notify.reports.delivery import WHY_TWO_RATES, delivery as delivery_report
+from notify.reports.delivery import EXPLANATION
+from notify.reports.delivery import delivery as delivery_report
 
 #: The delivery report's artifact, the same key each time: Prefect keeps its history.
 REPORT_KEY = "delivery-report"
@@ -35,8 +36,8 @@ async def report() -> State:
     """The delivery report of the last 24 hours as a table."""
     engine = await runtime.engine()
     frame = await asyncio.to_thread(delivery_report, database=engine.database, environment=engine.environment)
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
-    await acreate_table_artifact(table=rows, key=REPORT_KEY, description=WHY_TWO_RATES)
+    rows = cast("list[dict[str, Any]]", frame.astype(object).where(frame.notna(), None).to_dict("records"))
+    await acreate_table_artifact(table=rows, key=REPORT_KEY, description=EXPLANATION)
     return Completed(message=f"{len(rows)} rows in the artifact {REPORT_KEY}")
 
 

@@ -162,9 +162,7 @@ def record(
     kept = [ending for ending in endings if ending.claimed.id in mine]
     now = clock.now()
     over = [ending for ending in kept if not ending.again]
-    rows = [
-        {"id": one.claimed.id, "status": one.status, "reason": one.reason, "error": one.error} for one in over
-    ]
+    rows = [{"id": one.claimed.id, "status": one.status, "reason": one.reason, "error": one.error} for one in over]
     notifications.finish(connection, environment, rows, now)
     again = [_again(ending, now) for ending in kept if ending.again]
     notifications.suspend(connection, environment, again, now)

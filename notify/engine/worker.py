@@ -51,7 +51,8 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
     _display_name = "notify"
 
     def __init__(self, work_pool_name: str = POOL, **options: Any) -> None:
-        super().__init__(work_pool_name, **({"prefetch_seconds": 0} | options))
+        settings: dict[str, Any] = {"prefetch_seconds": 0, **options}
+        super().__init__(work_pool_name, **settings)
         self.schedules = True
         self.conductor: Conductor | None = None
         self._flows: dict[UUID, tuple[str, str]] = {}
@@ -181,9 +182,7 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         running = [UUID(one) for one in runtime.running()]
         if not running:
             return
-        flow_runs = await self.client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=running))
-        )
+        flow_runs = await self.client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=running)))
         for flow_run in flow_runs:
             if flow_run.state is not None and flow_run.state.type is StateType.CANCELLING:
                 runtime.cancel(str(flow_run.id))
@@ -197,5 +196,3 @@ async def _forever(work: Callable[[], Any], seconds: float) -> None:
         except Exception as error:
             log.warning("%s; trying again", error)
         await asyncio.sleep(seconds)
-
-

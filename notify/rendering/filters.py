@@ -57,6 +57,8 @@ def default(value: Any, fallback: Any = "") -> Any:
 def pluralize(count: Any, singular: str, plural: str | None = None) -> str:
     """`3 | pluralize("comment")` is "3 comments"; a list counts its items. Irregular plurals are given."""
     number: Any = len(count) if isinstance(count, Sized) and not isinstance(count, str) else count
+    # What was kept as JSON comes back as 24.0; people say 24.
+    number = int(number) if isinstance(number, float) and number.is_integer() else number
     return f"{number} {singular if number == 1 else plural or _plural(singular)}"
 
 

@@ -14,6 +14,8 @@ from notify.rendering import filters
 
 #: What a message stands on when its file extends no layout.
 ALONE = "(no layout)"
+#: Remembered at most; a template can make up names (`payload[other]`), so there must be an end.
+_VERDICTS = 4096
 #: Changes a parsed template before it is compiled.
 Shape = Callable[[nodes.Template], nodes.Template]
 
@@ -39,12 +41,26 @@ class Missing(jinja2.StrictUndefined):
 class Sandbox(ImmutableSandboxedEnvironment):
     """Reads values and changes none. Private attributes are refused, and a mapping's keys go before its methods."""
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._verdicts: dict[tuple[type, str], bool] = {}
+
     def getattr(self, obj: Any, attribute: str) -> Any:
         """What a template's `obj.attribute` means."""
         # A payload may well have a field called `items` or `values`: the application's word counts, not Python's.
-        if isinstance(obj, Mapping) and attribute in obj:
+        # `dict` is named first because asking an abstract class is several times dearer.
+        if isinstance(obj, (dict, Mapping)) and attribute in obj:
             return cast(Mapping[str, Any], obj)[attribute]
         return super().getattr(obj, attribute)
+
+    def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
+        """Jinja's own rule, asked once for each class and name: it was a third of the time a message took."""
+        key = type(obj), attr
+        if key not in self._verdicts:
+            if len(self._verdicts) >= _VERDICTS:
+                self._verdicts.clear()
+            self._verdicts[key] = super().is_safe_attribute(obj, attr, value)
+        return self._verdicts[key]
 
 
 class Sources(jinja2.BaseLoader):

@@ -43,6 +43,28 @@ class Templates:
         self._compiled: dict[tuple[str, str], Template] = {}
         self.reload()
 
+    @classmethod
+    def of_texts(cls, texts: Mapping[str, str], global_variables: Mapping[str, Any]) -> Templates:
+        """Templates from texts by name, as `texts` gave them at some time: files are not looked at."""
+        made = cls((), global_variables)
+        made._files = {name: _File(Path(name), (0, 0), text.encode()) for name, text in texts.items()}
+        return made
+
+    def texts(self, workflow: str) -> dict[str, str]:
+        """Every file a workflow's messages consist of, layouts included, by name."""
+        texts: dict[str, str] = {}
+        for name in self._of(workflow):
+            texts |= self._template(name).sources
+        return texts
+
+    def messages(self, workflow: str) -> list[tuple[str, Channel]]:
+        """The (step, channel) pairs a workflow has templates for."""
+        names = [name.rpartition("/")[2].split(".") for name in self._of(workflow)]
+        return list(dict.fromkeys((parts[0], Channel(parts[1])) for parts in names))
+
+    def _of(self, workflow: str) -> list[str]:
+        return [name for name in sorted(self._files) if name.startswith(f"{workflow}/")]
+
     def find(self, workflow: str, step: str, channel: Channel | str, locale: str | None) -> Template:
         """The message for people of this locale: written for `pt-BR`, else for `pt`, else for everybody.
 
@@ -56,9 +78,8 @@ class Templates:
 
     def check(self, workflow: str) -> None:
         """Compile every message of a workflow; the first that cannot be is an InvalidTemplate."""
-        for name in sorted(self._files):
-            if name.startswith(f"{workflow}/"):
-                self._template(name)
+        for name in self._of(workflow):
+            self._template(name)
 
     def reload(self) -> bool:
         """Read again what was saved, added or removed; True when anything was. Templates found before still work."""

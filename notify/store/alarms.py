@@ -42,9 +42,7 @@ def unarmed(connection: sa.Connection, environment: str, workflows: Sequence[str
 def armed(connection: sa.Connection, environment: str, alarm: str, flow_run: str, now: datetime) -> None:
     """A scheduled flow run stands for this alarm."""
     connection.execute(
-        alarms.update()
-        .where(_AL.environment == environment, _AL.id == alarm)
-        .values(flow_run=flow_run, armed_at=now)
+        alarms.update().where(_AL.environment == environment, _AL.id == alarm).values(flow_run=flow_run, armed_at=now)
     )
 
 
@@ -92,9 +90,7 @@ def done(connection: sa.Connection, environment: str, flow_run: str) -> None:
 def beat(connection: sa.Connection, environment: str, worker: str, now: datetime) -> None:
     """The worker is alive, and so are its flow runs."""
     connection.execute(
-        flow_runs.update()
-        .where(_F.environment == environment, _F.worker == worker)
-        .values(heartbeat_at=now)
+        flow_runs.update().where(_F.environment == environment, _F.worker == worker).values(heartbeat_at=now)
     )
 
 

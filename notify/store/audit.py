@@ -97,7 +97,7 @@ def _counts(connection: sa.Connection, environment: str, listeners: Mapping[str,
         "messages_unknown": _rows(messages, environment, messages.c.status == MessageStatus.UNKNOWN),
         "attempts": _rows(attempts, environment),
         "windows_closed": _rows(windows, environment, _W.state == CLOSED),
-        "digest_items": sa.select(sa.func.coalesce(sa.func.sum(_W.items), 0)).where(
+        "digest_items": sa.select(sa.func.coalesce(sa.func.sum(_W["items"]), 0)).where(
             _W.environment == environment, _W.state == CLOSED
         ),
         "digest_members": sa.select(sa.func.count()).select_from(closed),

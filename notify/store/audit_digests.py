@@ -115,7 +115,7 @@ def _items_do_not_add_up(environment: str) -> Query:
             _W.id.label("window"),
             _W.workflow,
             _W.subscriber,
-            sa.func.coalesce(_W.items, 0).label("items"),
+            sa.func.coalesce(_W["items"], 0).label("items"),
             held.label("held"),
             merged.label("members"),
         )

@@ -187,9 +187,7 @@ class _Changes:
         connection.execute(statement, rows)
 
     def _move_items(self, connection: sa.Connection) -> None:
-        moved = [
-            {"one": row["one"], "at": row["step"], "into": row["window"]} for row in self._members if row["moved"]
-        ]
+        moved = [{"one": row["one"], "at": row["step"], "into": row["window"]} for row in self._members if row["moved"]]
         statement = (
             window_items.update()
             .where(_I.environment == self.environment, _I.notification == sa.bindparam("one"))
@@ -257,4 +255,3 @@ def _calendar_due(
     )
     by_hand = since is not None or until is not None
     return due.where(_W.opened_at < (until or now)) if by_hand else due.where(_W.closes_at <= now)
-

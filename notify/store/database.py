@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
 import sqlalchemy as sa
+from sqlalchemy import event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 
 from notify.errors import StoreNotWritable, StoreUnavailable
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 #: How often a transaction that lost a deadlock is run again.
@@ -48,14 +50,14 @@ class Database:
             pool_size=size,
             max_overflow=0,
             pool_pre_ping=not self.is_sqlite,
-            json_serializer=lambda value: orjson.dumps(value, default=str).decode(),
+            json_serializer=_json,
             json_deserializer=orjson.loads,
             connect_args=_connect_args(self.is_sqlite),
             poolclass=sa.QueuePool,
         )
         if self.is_sqlite:
-            sa.event.listen(engine, "connect", _prepare_sqlite)
-            sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+            event.listen(engine, "connect", _prepare_sqlite)
+            event.listen(engine, "begin", partial(_begin, begin))
         return engine
 
     @property
@@ -64,13 +66,13 @@ class Database:
         return [self._reader] if self._reader is self._writer else [self._reader, self._writer]
 
     @contextmanager
-    def read(self) -> Iterator[sa.Connection]:
+    def read(self) -> Generator[sa.Connection]:
         """A consistent view; nothing written here is kept."""
         with self._translated(), self._reader.connect() as connection:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[sa.Connection]:
+    def write(self) -> Generator[sa.Connection]:
         """One transaction: committed at the end of the block, rolled back on an exception."""
         if not self.is_sqlite:
             with self._translated(), self._writer.begin() as connection:
@@ -85,38 +87,38 @@ class Database:
             try:
                 with self.write() as connection:
                     return work(connection)
-            except sa.exc.DBAPIError as error:
+            except exc.DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in _RETRYABLE:
                     raise
         with self.write() as connection:
             return work(connection)
 
-    async def reading(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def reading(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work(connection, …)` on a reading connection, in a thread."""
-        return await self._in_thread(self._read_with, _bound(work, args, kwargs))
+        return await self._in_thread(lambda: self._read_with(lambda connection: work(connection, *args, **kwargs)))
 
-    async def writing(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    async def writing(self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`work(connection, …)` in one transaction, in a thread; see `transact`."""
-        return await self._in_thread(self.transact, _bound(work, args, kwargs))
+        return await self._in_thread(lambda: self.transact(lambda connection: work(connection, *args, **kwargs)))
 
-    async def _in_thread(self, call: Callable[..., T], *args: Any) -> T:
+    async def _in_thread(self, call: Callable[[], T]) -> T:
         # Shielded: a cancelled caller must not leave a transaction half observed.
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args)))
+        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, call))
 
     def _read_with(self, work: Callable[[sa.Connection], T]) -> T:
         with self.read() as connection:
             return work(connection)
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Generator[None]:
         try:
             yield
-        except sa.exc.OperationalError as error:
+        except exc.OperationalError as error:
             if getattr(error.orig, "sqlstate", None) in _RETRYABLE:
                 raise
             raise self._unavailable(error) from error
 
-    def _unavailable(self, error: sa.exc.OperationalError) -> StoreUnavailable | StoreNotWritable:
+    def _unavailable(self, error: exc.OperationalError) -> StoreUnavailable | StoreNotWritable:
         problem = str(error.orig).strip().splitlines()[0]
         if self.is_sqlite and any(word in problem for word in ("readonly", "unable to open", "disk is full")):
             return StoreNotWritable(folder=str(Path(self.url.database or "").parent), problem=problem)
@@ -129,8 +131,12 @@ class Database:
             engine.dispose()
 
 
-def _bound(work: Callable[..., T], args: Any, kwargs: Any) -> Callable[[sa.Connection], T]:
-    return lambda connection: work(connection, *args, **kwargs)
+def _json(value: Any) -> str:
+    return orjson.dumps(value, default=str).decode()
+
+
+def _begin(words: str, connection: sa.Connection) -> None:
+    connection.exec_driver_sql(words)
 
 
 def _make_folder(file: str) -> None:

@@ -19,7 +19,7 @@ _ENVELOPE = ("uid", "kind", "name", "id", "ts", "received_at", "data", "v", "use
 
 
 def accept(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> list[Receipt]:
-    """Store the batch with a verdict for each, in the order given. A duplicate's receipt carries the first one's uid."""
+    """Store the batch with a verdict for each, in order. A duplicate's receipt carries the first one's uid."""
     first = _first_of_each(batch)
     fresh = _claim_ids(connection, environment, list(first.values()))
     earlier = _earlier(connection, environment, [key for key in first if first[key].uid not in fresh])
@@ -53,7 +53,7 @@ def _first_of_each(batch: Sequence[Event]) -> dict[tuple[str, str], Event]:
 
 
 def _claim_ids(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> set[str]:
-    """The uids whose (name, id) was free, or first seen longer ago than the window; sorted, so that two never deadlock."""
+    """The uids whose (name, id) was free, or first seen longer ago than the window."""
     if not batch:
         return set()
     statement = insert(connection, dedupe)
@@ -63,10 +63,15 @@ def _claim_ids(connection: sa.Connection, environment: str, batch: Sequence[Even
         where=dedupe.c.first_seen <= sa.bindparam("horizon", type_=dedupe.c.first_seen.type),
     ).returning(dedupe.c.uid)
     horizon = min(event.received_at for event in batch) - DEDUPE_WINDOW
-    return set(connection.execute(statement, [row | {"horizon": horizon} for row in _dedupe_rows(environment, batch)]).scalars())
+    return set(
+        connection.execute(
+            statement, [row | {"horizon": horizon} for row in _dedupe_rows(environment, batch)]
+        ).scalars()
+    )
 
 
 def _dedupe_rows(environment: str, batch: Sequence[Event]) -> list[Row]:
+    # Sorted, so that two batches never wait for each other.
     keyed = [(key, event) for event in batch if (key := _dedupe_key(event)) is not None]
     return [
         {"environment": environment, "name": name, "id": id_, "first_seen": event.received_at, "uid": event.uid}
@@ -121,8 +126,9 @@ def take_in(connection: sa.Connection, environment: str, limit: int) -> int:
 
 
 def _event(row: Any) -> Event:
-    values = {name: getattr(row, name) for name in _ENVELOPE}
-    return Event(**(values | {"kind": EventKind(row.kind)}))
+    values: dict[str, Any] = {name: getattr(row, name) for name in _ENVELOPE}
+    values["kind"] = EventKind(row.kind)
+    return Event(**values)
 
 
 def unmatched(connection: sa.Connection, environment: str, now: datetime, limit: int) -> list[Event]:
@@ -138,9 +144,7 @@ def unmatched(connection: sa.Connection, environment: str, now: datetime, limit:
 
 def is_unmatched(connection: sa.Connection, environment: str, uid: str) -> bool:
     """Whether this event is stored and not matched yet."""
-    query = sa.exists().where(
-        events.c.environment == environment, events.c.uid == uid, events.c.matched_at.is_(None)
-    )
+    query = sa.exists().where(events.c.environment == environment, events.c.uid == uid, events.c.matched_at.is_(None))
     return bool(connection.execute(sa.select(query)).scalar())
 
 

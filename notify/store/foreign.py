@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def _psycopg(
     if connection.autocommit and connection.info.transaction_status is TransactionStatus.IDLE:
         raise NotInTransaction
     marks = ", ".join("%s" for _ in _COLUMNS)
-    rows = [_values(environment, event, lambda instant: instant) for event in batch]
+    rows = [_values(environment, event, _as_it_is) for event in batch]
     with connection.cursor() as cursor:
         cursor.executemany(f"INSERT INTO outbox ({_NAMES}) VALUES ({marks})", rows)  # pyright: ignore[reportArgumentType]
     return _receipts(batch)
@@ -84,6 +85,10 @@ def _values(environment: str, event: Event, instant: Any) -> tuple[Any, ...]:
         orjson.dumps(event.user).decode() if event.user is not None else None,
         event.subject,
     )
+
+
+def _as_it_is(instant: datetime) -> datetime:
+    return instant
 
 
 def _receipts(batch: Sequence[Event]) -> list[Receipt]:

@@ -264,7 +264,7 @@ def day_notifications(
             _N[name]
             for name in ("id", "workflow", "status", "reason", "created_at", "finished_at", "wake_at", "window")
         ),
-        *(_W[name] for name in ("state", "carrier", "items", "opened_at", "closes_at", "closed_at")),
+        *(_W[name] for name in ("key", "state", "items", "opened_at", "closes_at", "closed_at")),
         _E.name.label("event"),
         _E.subject,
     ]

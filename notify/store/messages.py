@@ -34,9 +34,7 @@ class Queued:
 def add(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> set[str]:
     """Insert what was decided; returns the ids that are new. A message decided before is left as it is."""
     blank: Row = dict.fromkeys(column.name for column in messages.columns)
-    return insert_returning(
-        connection, messages, [blank | row | {"environment": environment} for row in rows], _M.id
-    )
+    return insert_returning(connection, messages, [blank | row | {"environment": environment} for row in rows], _M.id)
 
 
 def claim(
@@ -54,7 +52,7 @@ def claim(
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    taken = list(
+    taken: list[Any] = list(
         connection.execute(
             messages.update()
             .where(_M.environment == environment, _M.id.in_(chosen))

@@ -41,7 +41,7 @@ def claim(
     limit: int,
     event: str | None = None,
 ) -> list[Claimed]:
-    """Take up to `limit` ready notifications, the most urgent and then the oldest first; `event` takes one trigger's."""
+    """Take up to `limit` ready notifications, the most urgent and oldest first; `event` takes one trigger's."""
     chosen = (
         sa.select(_N.id)
         .where(_N.environment == environment, _N.workflow == workflow, _N.status == READY)
@@ -115,9 +115,7 @@ def _released() -> Row:
 
 
 def _update(connection: sa.Connection, environment: str, ids: Sequence[str], **values: Any) -> None:
-    connection.execute(
-        notifications.update().where(_N.environment == environment, among(_N.id, ids)).values(**values)
-    )
+    connection.execute(notifications.update().where(_N.environment == environment, among(_N.id, ids)).values(**values))
 
 
 def suspend(connection: sa.Connection, environment: str, rows: Sequence[Row], now: datetime) -> None:
@@ -166,9 +164,7 @@ def withdraw_cancelled(connection: sa.Connection, environment: str, ids: Sequenc
     )
     connection.execute(
         steps.update()
-        .where(
-            steps.c.environment == environment, steps.c.notification.in_(gone), steps.c.state == StepState.DELAYED
-        )
+        .where(steps.c.environment == environment, steps.c.notification.in_(gone), steps.c.state == StepState.DELAYED)
         .values(state=StepState.CANCELLED, finished_at=now)
     )
 

@@ -14,7 +14,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 
 class Instant(sa.types.TypeDecorator[datetime]):
-    """An aware UTC instant to the microsecond; on SQLite a fixed-width ISO 8601 text, so that it sorts and reads well."""
+    """An aware UTC instant to the microsecond; on SQLite a fixed-width ISO 8601 text, which sorts and reads well."""
 
     impl = sa.String(27)
     cache_ok = True

@@ -19,7 +19,5 @@ def keep(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> No
 
 def load(connection: sa.Connection, environment: str, workflow: str, version: str) -> Mapping[str, str] | None:
     """The template files of one version, by name."""
-    query = sa.select(_V.templates).where(
-        _V.environment == environment, _V.workflow == workflow, _V.version == version
-    )
+    query = sa.select(_V.templates).where(_V.environment == environment, _V.workflow == workflow, _V.version == version)
     return connection.execute(query).scalar()

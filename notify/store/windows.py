@@ -7,17 +7,17 @@ independent of the order in which workers bring the items in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from notify.model import NotificationStatus, StepState, new_id
+from notify.model import new_id
 from notify.store.database import Row, insert, insert_new
 from notify.store.notifications import suspend
-from notify.store.tables import events, notifications, steps, window_items, windows
+from notify.store.tables import events, notifications, window_items, windows
 from notify.store.types import among
 
 _W, _I, _N = windows.c, window_items.c, notifications.c
@@ -60,9 +60,7 @@ def join(
     opened = _open_or_join(connection, environment, workflow, batch)
     places = {place: row.id for place, row in opened.items()}
     insert_new(connection, window_items, [_item(environment, one, places[_place(one)]) for one in batch])
-    waiting = [
-        {"id": one.notification, "wake_at": None, "window": places[_place(one)], "tries": 0} for one in batch
-    ]
+    waiting = [{"id": one.notification, "wake_at": None, "window": places[_place(one)], "tries": 0} for one in batch]
     suspend(connection, environment, waiting, now)
     return sorted({row.closes_at for row in opened.values() if row.mode != CALENDAR})
 
@@ -162,7 +160,7 @@ def due_workflows(connection: sa.Connection, environment: str, now: datetime) ->
 class Collecting(NamedTuple):
     """How many windows of a workflow collect, and when the next one closes."""
 
-    count: int
+    people: int
     closes_at: datetime | None
 
 

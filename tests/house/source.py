@@ -53,18 +53,20 @@ def modules(*folders: str) -> Sequence[Module]:
 
 
 @cache
-def imports() -> Mapping[str, frozenset[str]]:
-    """What each module of `notify` imports, at any depth and by name too: ours in full, others by package."""
-    return {module.name: frozenset(_imported(module)) for module in modules("notify")}
+def imports(*, on_first_use: bool = False) -> Mapping[str, frozenset[str]]:
+    """What each module of `notify` imports, at any depth: ours in full, others by package.
+
+    With `on_first_use` also what it asks `import_module` for.
+    """
+    return {module.name: frozenset(_imported(module, on_first_use)) for module in modules("notify")}
 
 
-def _imported(module: Module) -> Iterator[str]:
+def _imported(module: Module, on_first_use: bool) -> Iterator[str]:
     ours = {each.name for each in modules("notify")}
     for_types = {id(inner) for node in module.nodes if _is_for_types(node) for inner in ast.walk(node)}
     for node in module.nodes:
-        if id(node) not in for_types:
-            for name in _names(node):
-                yield _module_of(name, ours)
+        if id(node) not in for_types and (on_first_use or not isinstance(node, ast.Call)):
+            yield from (_module_of(name, ours) for name in _names(node))
 
 
 def _is_for_types(node: ast.AST) -> bool:

@@ -1,0 +1,111 @@
+"""Workers and the embedded system: `work`, `dev`, `deploy`, `db`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from importlib import import_module
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from notify import registry
+from notify.commands.errors import explained
+from notify.engine.hosting import hosted
+from notify.engine.stopping import ask
+from notify.registry import Registry
+from notify.settings import Settings
+from notify.store import schema
+from notify.store.database import Database
+
+T = TypeVar("T")
+app = typer.Typer()
+db = typer.Typer(no_args_is_help=True, help="The store's database.")
+
+Port = Annotated[int | None, typer.Option(help="The embedded Prefect server's port; 4200 or the next free one.")]
+
+
+@app.command()
+@explained
+def work(
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing is left to do now.")] = False,
+    port: Port = None,
+) -> None:
+    """Work on what is stored: match, wait, decide, deliver."""
+    settings = Settings.from_env()
+    _refuse_broken(registry.load(settings.flows))
+    run(lambda: with_prefect(settings, port, "running", "work", until_idle=until_idle))
+
+
+@app.command()
+@explained
+def dev(port: Port = None) -> None:
+    """Everything on this machine, with workflows reloaded on save. Ctrl-C ends it all."""
+    settings = Settings.from_env()
+    run(lambda: with_prefect(settings, port, "running", "dev"))
+
+
+@app.command()
+@explained
+def deploy() -> None:
+    """Register what `prefect.yaml` lists, with the work pool it needs, on the configured Prefect server."""
+    settings = Settings.from_env()
+    _refuse_broken(registry.load(settings.flows))
+    run(lambda: with_prefect(settings, None, "running", "deploy_all"))
+
+
+@app.command()
+@explained
+def demo(port: Port = None) -> None:
+    """A day of a small company in a minute: real events, real flow runs, messages as files."""
+    settings = Settings.from_env()
+    with Console().status("Starting a Prefect server …"):
+        run(lambda: with_prefect(settings, port, "demo", "demo"))
+
+
+@db.command("upgrade")
+@explained
+def upgrade() -> None:
+    """Bring the database's schema up to date."""
+    database = Database(Settings.from_env().database_url)
+    print(f"schema {schema.upgrade(database)} · {database.url.render_as_string(hide_password=True)}")
+    database.close()
+
+
+def _refuse_broken(found: Registry) -> None:
+    """A worker that lacks a workflow would drop its events for good: it does not start."""
+    if found.broken:
+        for error in found.broken[1:]:
+            print(f"notify: {error}", file=sys.stderr)
+        raise found.broken[0]
+
+
+async def with_prefect(settings: Settings, port: int | None, module: str, name: str, **options: Any) -> None:
+    """Call `notify.engine.<module>.<name>` beside a server that answers: Prefect reads its settings on import."""
+    async with hosted(settings, port) as host:
+        work = getattr(import_module(f"notify.engine.{module}"), name)
+        await work(settings, host, **options)
+
+
+def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run to the end; Ctrl-C and SIGTERM ask it to stop, a second one insists."""
+    return asyncio.run(_stoppable(work))
+
+
+async def _stoppable(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    task = asyncio.create_task(work())
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not ask():
+            task.cancel()
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise typer.Exit(130) from None

@@ -1,0 +1,66 @@
+"""Which text a notification is sent with: the one its workflow's templates had when it started."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from notify.errors import TemplateMissing
+from notify.model import Channel
+from notify.rendering.compose import Template
+from notify.rendering.templates import Templates
+from notify.store import versions
+from notify.store.database import Database
+
+
+class Contents:
+    """The templates as they are, and as they were for whoever waited meanwhile."""
+
+    def __init__(
+        self, folder: Path, global_variables: Mapping[str, Any], *, database: Database, environment: str
+    ) -> None:
+        self._global_variables = global_variables
+        self._templates = Templates([folder], global_variables)
+        self._database = database
+        self._environment = environment
+        self._current: dict[str, str] = {}
+        self._earlier: dict[tuple[str, str], Templates] = {}
+
+    def messages(self, workflow: str) -> list[tuple[str, Channel]]:
+        """The (step, channel) pairs a workflow has templates for."""
+        return self._templates.messages(workflow)
+
+    def texts(self, workflow: str) -> Mapping[str, str]:
+        """Every file the workflow's messages consist of."""
+        return self._templates.texts(workflow)
+
+    def check(self, workflow: str) -> None:
+        """Compile every message of a workflow; the first that cannot be is an InvalidTemplate."""
+        self._templates.check(workflow)
+
+    def version(self, workflow: str, named: str = "") -> str:
+        """What tells this state of a workflow from others: its own version and the text of its templates."""
+        if workflow not in self._current:
+            words = [named, *(word for item in sorted(self.texts(workflow).items()) for word in item)]
+            self._current[workflow] = hashlib.sha256("\0".join(words).encode()).hexdigest()
+        return self._current[workflow]
+
+    def find(self, workflow: str, step: str, channel: Channel, locale: str | None, version: str | None) -> Template:
+        """The template for people of this locale, of the version a notification started with."""
+        if version is None or version == self._current.get(workflow):
+            return self._templates.find(workflow, step, channel, locale)
+        try:
+            return self._of(workflow, version).find(workflow, step, channel, locale)
+        except TemplateMissing:
+            # A step that came after the notification began has no earlier text.
+            return self._templates.find(workflow, step, channel, locale)
+
+    def _of(self, workflow: str, version: str) -> Templates:
+        if (workflow, version) not in self._earlier:
+            with self._database.read() as connection:
+                texts = versions.load(connection, self._environment, workflow, version)
+            earlier = self._templates if texts is None else Templates.of_texts(texts, self._global_variables)
+            self._earlier[workflow, version] = earlier
+        return self._earlier[workflow, version]

@@ -1,0 +1,62 @@
+"""Which Prefect server a process works with: the configured one, the one this home already runs, or a new one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from notify.engine.server import EmbeddedServer
+from notify.engine.session import use_prefect
+from notify.errors import PrefectUnavailable
+from notify.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A Prefect server that answers."""
+
+    api_url: str
+    #: True when it was started for this process and ends with it.
+    embedded: bool
+
+    @property
+    def ui_url(self) -> str:
+        """Where a browser finds it."""
+        return self.api_url.removesuffix("/api")
+
+
+@asynccontextmanager
+async def hosted(settings: Settings, port: int | None = None) -> AsyncGenerator[Host]:
+    """A server for the length of the block; this process's Prefect client is pointed at it."""
+    known = settings.prefect_api_url or _running(settings.home)
+    if known:
+        if not await _answers(known):
+            raise PrefectUnavailable(url=known, problem="no answer")
+        use_prefect(known, settings.home)
+        yield Host(known, embedded=False)
+        return
+    async with EmbeddedServer(settings.home, port) as server:
+        use_prefect(server.api_url, settings.home)
+        yield Host(server.api_url, embedded=True)
+
+
+def _running(home: Path) -> str | None:
+    """The server another process of this home started, if it still answers."""
+    try:
+        url = json.loads((home / "prefect.json").read_text())["url"]
+        return url if httpx.get(f"{url}/health", timeout=2).is_success else None
+    except (OSError, ValueError, KeyError, httpx.HTTPError):
+        return None
+
+
+async def _answers(url: str) -> bool:
+    try:
+        async with httpx.AsyncClient(timeout=10) as client:
+            return (await client.get(f"{url}/health")).is_success
+    except httpx.HTTPError:
+        return False

@@ -1,0 +1,125 @@
+"""A worker in this process, for `notify work` and `notify dev`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from prefect import get_client
+
+from notify import registry
+from notify.engine import deploy, runtime
+from notify.engine.context import Engine
+from notify.engine.hosting import Host
+from notify.engine.idle import Idle
+from notify.engine.stopping import on_stop
+from notify.engine.worker import NotifyWorker
+from notify.engine.yard import find_list
+from notify.settings import Settings
+
+#: Seconds between looks at the workflow files.
+_LOOK = 0.5
+Say = Callable[[str], None]
+
+
+async def work(settings: Settings, host: Host, *, until_idle: bool, say: Say = print) -> None:
+    """Serve until stopped, or until nothing is left to do now; then say what still waits."""
+    engine = await _engine(settings)
+    worker = NotifyWorker()
+    worker.schedules = not until_idle
+    on_stop(worker.stop)
+    try:
+        idle = await worker.serve(engine, until_idle=until_idle, started=lambda: say(_greeting(settings, host)))
+    finally:
+        await _close(engine)
+    if until_idle and idle is not None:
+        say(farewell(idle))
+
+
+async def dev(settings: Settings, host: Host, *, say: Say = print) -> None:
+    """Serve with schedules on, and take over workflows and templates as they are saved."""
+    engine = await _engine(settings)
+    for error in engine.registry.broken:
+        say(str(error))
+    worker = NotifyWorker()
+    on_stop(worker.stop)
+    watching = asyncio.create_task(_watch(engine, worker, say))
+    try:
+        await worker.serve(engine, started=lambda: say(_greeting(settings, host, paste=True)))
+    finally:
+        watching.cancel()
+        await _close(engine)
+    say("Stopped. What waits is stored; `notify dev` continues it.")
+
+
+async def deploy_all(settings: Settings, host: Host, *, say: Say = print) -> None:
+    """Register everything `prefect.yaml` lists."""
+    found = registry.load(settings.flows)
+    file = find_list(settings.flows)
+    made = deploy.listed(found, file)
+    async with get_client() as client:
+        names = await deploy.register(client, made, folder=file.parent, schedules=True)
+    for name in sorted(names):
+        say(name)
+    say(f"{len(names)} deployments on {host.ui_url}")
+
+
+async def _engine(settings: Settings) -> Engine:
+    engine = await asyncio.to_thread(runtime.build, settings)
+    runtime.install(engine)
+    return engine
+
+
+async def _close(engine: Engine) -> None:
+    for provider in engine.providers.values():
+        await provider.aclose()
+    await asyncio.to_thread(engine.database.close)
+
+
+def _greeting(settings: Settings, host: Host, *, paste: bool = False) -> str:
+    lines = [f"Working on {settings.home}" if settings.embedded_database else "Working on PostgreSQL"]
+    if settings.email == "file":
+        lines.append(f"E-mail and push go to files in {settings.sent} (NOTIFY_EMAIL=smtp or sendgrid sends e-mail)")
+    lines.append(f"Prefect UI: {host.ui_url}")
+    if paste:
+        lines += ["In another terminal:", f"export PREFECT_API_URL={host.api_url}"]
+    return "\n".join(lines)
+
+
+def farewell(idle: Idle) -> str:
+    """What still waits, a line each."""
+    if not idle.waiting:
+        return "Idle: nothing waits."
+    lines = [
+        f"  {one.what}: {one.count:,} waiting"
+        + (f", the first until {one.until:%-d %b %Y %H:%M} UTC" if one.until else "")
+        for one in idle.waiting
+    ]
+    return "\n".join(["Idle. Still waiting:", *lines])
+
+
+async def _watch(engine: Engine, worker: NotifyWorker, say: Say) -> None:
+    """Reload on save: a broken file is reported and keeps the workflows it had, the others go on."""
+    folder = engine.settings.flows
+    seen = await asyncio.to_thread(_stamps, folder)
+    while True:
+        await asyncio.sleep(_LOOK)
+        now = await asyncio.to_thread(_stamps, folder)
+        if now != seen:
+            seen = now
+            await _reload(engine, worker, say)
+
+
+def _stamps(folder: Path) -> dict[str, int]:
+    files = [*folder.glob("*.py"), *folder.glob("templates/**/*.j2"), find_list(folder)]
+    return {str(file): file.stat().st_mtime_ns for file in files if file.is_file()}
+
+
+async def _reload(engine: Engine, worker: NotifyWorker, say: Say) -> None:
+    found = await asyncio.to_thread(registry.load, engine.settings.flows)
+    engine.reloaded(found, await asyncio.to_thread(runtime.contents, engine.settings, engine.database))
+    for error in found.broken:
+        say(str(error))
+    await worker.deploy_again(engine)
+    say(f"Reloaded: {len(engine.registry.workflows)} workflows")
