@@ -209,7 +209,9 @@ class Notify:
         known = self.registry.workflow(workflow)
         checked = intake.validated(known.payload, intake.plain({} if payload is None else payload), "payload")
         submission = import_module("notify.engine.submission")
-        return submission.submit(self, known.id, to=to, payload=checked, at=at, idempotency_key=idempotency_key)
+        return submission.submit(
+            self.settings, self.database, known.id, to=to, payload=checked, at=at, idempotency_key=idempotency_key
+        )
 
     def cancel(self, transaction_id: str, reason: str = "cancelled") -> int:
         """Cancel what one trigger or event started and has not ended, waits and digests included; returns how many."""

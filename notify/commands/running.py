@@ -22,6 +22,8 @@ from notify.store import schema
 from notify.store.database import Database
 
 T = TypeVar("T")
+#: What the demo's last screen is made for, where no terminal says otherwise.
+WIDTH = 100
 app = typer.Typer()
 db = typer.Typer(no_args_is_help=True, help="The store's database.")
 
@@ -62,8 +64,15 @@ def deploy() -> None:
 def demo(port: Port = None) -> None:
     """A day of a small company in a minute: real events, real flow runs, messages as files."""
     settings = Settings.from_env()
-    with Console().status("Starting a Prefect server …"):
-        run(lambda: with_prefect(settings, port, "demo", "demo"))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
+    status = console.status("Starting a Prefect server …")
+    status.start()
+    try:
+        run(lambda: with_prefect(settings, port, "demo", "demo", console=console, status=status))
+    finally:
+        status.stop()
 
 
 @db.command("upgrade")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,6 +29,8 @@ SWEEP, BEAT = 30.0, 10.0
 #: What is waited for before an error of the world is met again.
 PATIENCE = 1.0
 DELIVER = "deliver"
+#: Batches at work at the same time: more only wait for the same cores and the same server.
+SIDE_BY_SIDE = 4
 
 
 class Ringer(Protocol):
@@ -85,7 +87,7 @@ class Conductor:
         self.engine.bell.clear()
         matched = await match.match_page(self.engine)
         busy = await local.busy(self.engine)
-        for workflow in busy:
+        for workflow in self._by_priority(busy):
             self._start(workflow)
         if await self.engine.read(messages.due, clock.now()):
             self._start(DELIVER)
@@ -94,9 +96,13 @@ class Conductor:
         await self._keep_house()
         await self.ringer.arm()
 
+    def _by_priority(self, busy: Sequence[str]) -> list[str]:
+        known = self.engine.registry.workflows
+        return sorted(busy, key=lambda id_: (not known[id_].urgent, -known[id_].priority))
+
     def _start(self, workflow: str) -> None:
         """One live batch a workflow and worker: what arrives meanwhile joins it."""
-        if workflow not in self.active:
+        if workflow not in self.active and len(self.active) < SIDE_BY_SIDE:
             task = asyncio.create_task(self._ring(workflow))
             self.active[workflow] = task
             task.add_done_callback(lambda _: self._over(workflow))

@@ -15,6 +15,7 @@ from typing import Any
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from rich.console import Console
+from rich.status import Status
 
 from notify import clock, intake
 from notify.desk import Subscribers
@@ -30,7 +31,12 @@ from notify.settings import Settings, shipped_flows
 from notify.store import events
 
 #: The day's seconds are the sample's, times this.
-PACE = 0.6
+PACE = 0.5
+#: What is still ahead begins this many seconds after the day was emitted: a slow machine gets longer, so that what
+#: happened before is worked on by then. Longer than comments collect, so that the day's counts do not depend on it.
+LEAST_HEAD, MOST_HEAD = 8.0, 25.0
+#: Due dates up to here (of the sample) are too close for any reminder, and get no head start.
+TOO_CLOSE = 5.0
 #: Seconds before the due date at which the reminders of the demo fire, and for which comments collect (of the sample).
 DAY_BEFORE, HOUR_BEFORE, BURST = 20.0, 8.0, 10.0
 #: Whatever wakes later than this still waits when the demo ends.
@@ -43,14 +49,15 @@ DIGEST = "daily-digest/cron"
 Say = Callable[[str], None]
 
 
-async def demo(settings: Settings, host: Host, *, console: Console | None = None) -> None:
+async def demo(settings: Settings, host: Host, *, console: Console, status: Status) -> None:
     """Emit the day, let it run, close the daily digest, and print what became of it."""
-    console = console or Console()
     settings = replace(settings, flows=shipped_flows())
-    with _shortened(), console.status("Registering deployments …") as status:
+    with _shortened():
+        status.update("Registering deployments …")
         engine = await asyncio.to_thread(runtime.build, settings)
         runtime.install(engine)
         waiting = await _served(engine, lambda words: status.update(f"{words}  [dim]{host.ui_url}[/dim]"))
+    status.stop()
     console.print(await asyncio.to_thread(screen, engine, waiting))
     engine.database.close()
 
@@ -61,10 +68,12 @@ async def _served(engine: Engine, say: Say) -> list[Upcoming]:
     worker.schedules = False
     on_stop(worker.stop)
     ready = asyncio.Event()
+    began = clock.now()
     serving = asyncio.create_task(worker.serve(engine, started=ready.set))
     try:
         await _either(ready.wait(), serving)
-        await _day(engine, say)
+        registered = (clock.now() - began).total_seconds()
+        await _day(engine, say, min(max(4 * registered, LEAST_HEAD), MOST_HEAD))
         return await _upcoming()
     finally:
         worker.stop()
@@ -98,11 +107,11 @@ async def _either(waited: Any, serving: asyncio.Task[Any]) -> None:
         await serving
 
 
-async def _day(engine: Engine, say: Say) -> None:
+async def _day(engine: Engine, say: Say, head: float) -> None:
     people = Subscribers(engine.database, engine.environment)
     await asyncio.to_thread(people.save, list(sample("people")))
     now = clock.now()
-    day = [intake.parse_event(at_pace(event, now), engine.registry.events, now) for event in sample("day")]
+    day = [intake.parse_event(at_pace(event, now, head), engine.registry.events, now) for event in sample("day")]
     receipts = await engine.write(events.accept, day)
     fresh = sum(receipt.verdict is Verdict.ACCEPTED for receipt in receipts)
     engine.bell.set()
@@ -118,15 +127,21 @@ def sample(name: str) -> Iterator[dict[str, Any]]:
     return (json.loads(line) for line in text.splitlines() if line.strip())
 
 
-def at_pace(event: Mapping[str, Any], start: datetime) -> dict[str, Any]:
-    """A sample event with its relative seconds made instants."""
+def at_pace(event: Mapping[str, Any], start: datetime, head: float) -> dict[str, Any]:
+    """A sample event with its relative seconds made instants; what lies ahead begins after the head start."""
     made = {name: value for name, value in event.items() if name != "at"}
-    made["ts"] = int((start + timedelta(seconds=event["at"] * PACE)).timestamp() * 1000)
+    at = float(event["at"])
+    made["ts"] = int(_after(start, at, head if at > 0 else 0.0).timestamp() * 1000)
     due = event["data"].get("dueDate")
-    if isinstance(due, Mapping):
-        instant = start + timedelta(seconds=float(due["in"]) * PACE)
+    if due is not None:
+        ahead = float(due["in"])
+        instant = _after(start, ahead, head if ahead > TOO_CLOSE else 0.0)
         made["data"] = {**event["data"], "dueDate": instant.isoformat()}
     return made
+
+
+def _after(start: datetime, seconds: float, head: float) -> datetime:
+    return start + timedelta(seconds=head + seconds * PACE)
 
 
 async def _settled(engine: Engine, say: Say) -> None:

@@ -91,7 +91,7 @@ def _endings(connection: sa.Connection, environment: str) -> str:
 
 def _story(day: Any) -> list[RenderableType]:
     title = Text(f"{day.person}'s day, in {day.zone}", style="bold cyan")
-    lines = list(day.lines)
+    lines = [line for line in day.lines if line.kind != story.COLLECTS]
     shown = lines if len(lines) <= STORY else lines[: STORY - 1]
     rows = [_cut(Text(f"  {line.at:%H:%M:%S}  {line.text}")) for line in shown]
     if len(shown) < len(lines):

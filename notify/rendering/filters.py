@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
@@ -14,6 +15,7 @@ from markupsafe import soft_str
 
 #: What a link may start with; anything else could run as a script where the message is read.
 LINK_SCHEMES = frozenset({"http", "https", "mailto"})
+_DROPPED_BY_BROWSERS = re.compile(r"[\x00-\x20\x7f]")
 
 
 # --- words --------------------------------------------------------------------------------------
@@ -133,8 +135,8 @@ def safe_url(value: Any) -> str:
     The sandbox applies it to every link in a template's HTML, so a payload can never bring a script.
     """
     url = soft_str(value).strip()
-    if any(character <= " " or character == "\x7f" for character in url):
-        # Browsers drop these before they read the scheme, so `java\nscript:` would be one.
+    if _DROPPED_BY_BROWSERS.search(url):
+        # Before they read the scheme, so that `java\nscript:` would be one.
         return ""
     try:
         return url if urlsplit(url).scheme in LINK_SCHEMES else ""

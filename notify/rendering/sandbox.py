@@ -41,6 +41,10 @@ class Missing(jinja2.StrictUndefined):
 class Sandbox(ImmutableSandboxedEnvironment):
     """Reads values and changes none. Private attributes are refused, and a mapping's keys go before its methods."""
 
+    # Untyped in Jinja, which would make all that is read from them unknown.
+    globals: Any
+    filters: Any
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._verdicts: dict[tuple[type, str], bool] = {}

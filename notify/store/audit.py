@@ -81,7 +81,7 @@ def _run(connection: sa.Connection, check: Check, limit: int) -> Sequence[Any]:
 
 
 def _finding(check: Check, row: Any) -> Finding:
-    ids = {name: value for name, value in row._mapping.items() if name != "total"}
+    ids = {str(name): value for name, value in row._mapping.items() if name != "total"}
     return Finding(check.kind, ids, check.sentence.format(**ids), check.remedy.format(**ids))
 
 

@@ -110,10 +110,15 @@ class World:
         self.write(memos.remember, ENVIRONMENT, [row | fields])
 
     def collect(
-        self, *commented: Event, person: str = "ada", key: str = "T1", length: timedelta = minutes(15)
+        self,
+        *commented: Event,
+        person: str = "ada",
+        key: str = "T1",
+        length: timedelta = QUARTER,
+        workflow: str = DIGEST,
     ) -> list[str]:
         """Notifications of these events in one open window; returns their ids in order."""
-        ids = [self.notification(event, person, status="running") for event in commented]
+        ids = [self.notification(event, person, workflow, status="running") for event in commented]
         joining = [
             windows.Joining(
                 id_, person, event.uid, event.ts, "burst", key, "fixed", event.ts + length, length.total_seconds()
@@ -122,7 +127,7 @@ class World:
         ]
         for id_ in ids:
             self.step(id_, "burst", "digest", state="delayed")
-        self.write(windows.join, ENVIRONMENT, DIGEST, joining, self.now)
+        self.write(windows.join, ENVIRONMENT, workflow, joining, self.now)
         return ids
 
     def close(self, at: datetime) -> None:

@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from notify.model import new_id
 from notify.reports import present
 from notify.store import cancellations, tables
 from notify.store.audit import Audit, audit

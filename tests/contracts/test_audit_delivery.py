@@ -132,6 +132,7 @@ def test_it_is_ready_for_json(world: World, members: list[str]) -> None:
     assert made["clean"] is False
     assert made["violations"][0]["ids"] == {"event": lost.uid, "workflow": DIGEST, "name": COMMENTED}
     assert made["counts"]["event_undecided"] == 1
+    orjson.dumps(made)
 
 
 @pytest.fixture

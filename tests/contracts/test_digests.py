@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from notify.engine import batch, local, match
+from notify.model import new_id
 from notify.store.tables import windows
 from tests.world import START, World, migrated
 
@@ -143,22 +145,23 @@ def test_an_empty_window_sends_nothing(world: World) -> None:
 def expected(happened: Sequence[Happened]) -> list[tuple[str, str, list[int]]]:
     """The windows as one would draw them on paper."""
     found: list[tuple[str, str, list[int]]] = []
-    for who, key in {(who, key) for who, key, _ in happened}:
+    for place in {(who, key) for who, key, _ in happened}:
         open_: list[int] = []
-        for minutes in sorted(at for *place, at in happened if place == [who, key]):
+        for minutes in sorted(at for who, key, at in happened if (who, key) == place):
             if open_ and minutes >= open_[0] + 15:
-                found.append((who, key, open_))
+                found.append((*place, open_))
                 open_ = []
             open_ = [*open_, minutes]
-        found.append((who, key, open_))
+        found.append((*place, open_))
     return sorted(found)
 
 
-async def interleave(world: World, dice: random.Random) -> None:
-    """Two processes of which now one and now the other, and now both, do what there is."""
-    one, two = world.engine, world.another()
-    for _ in range(3):
-        await asyncio.gather(*(local.settle(engine) for engine in dice.choice([[one, two], [two, one], [one]])))
+async def settled_by_two(world: World, dice: random.Random) -> None:
+    """Two processes at work side by side."""
+    engines = [world.engine, world.another()]
+    dice.shuffle(engines)
+    await asyncio.gather(*(local.settle(engine) for engine in engines))
+    await local.settle(world.engine)
 
 
 HAPPENED = st.lists(
@@ -166,19 +169,142 @@ HAPPENED = st.lists(
 )
 
 
-@given(happened=HAPPENED, seed=st.integers(0, 2**16), withdrawn=st.integers(0, 2))
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(happened=HAPPENED, seed=st.integers(0, 2**32), withdrawn=st.sampled_from([0.0, 0.3]))
+@hypothesis.settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_items_are_events_less_withdrawn_ones_and_windows_are_those_drawn_on_paper(
-    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, happened: list[Happened], seed: int, withdrawn: int
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, happened: list[Happened], seed: int, withdrawn: float
 ) -> None:
     monkeypatch.setattr(batch, "BATCH", 3)
     monkeypatch.setattr(match, "PAGE", 5)
-    dice = random.Random(seed)
-    with World(tmp_path, url, environment=f"e{seed}-{dice.getrandbits(64)}-{len(happened)}") as world:
+    dice, environment = random.Random(seed), new_id()
+    with World(tmp_path, url, environment=environment) as world:
         world.workflow(BURST, "burst/hello.email")
         world.people("ann", "bob")
-        urgent = {"priority": "critical"}
-        for who, key, minutes in dice.sample(happened, len(happened)):
-            at = START + timedelta(minutes=minutes)
-            data = {"key": key, "at": minutes}
-            ids.append(world.trigger("burst", who, data, at=at, **dice.choice([urgent, {}])).transaction_id)
+        gone, before = 0, -1
+        for until in (*sorted(dice.sample(range(90), 2)), 90, 200):
+            world.clock.at = START + timedelta(minutes=until)
+            arriving = [one for one in happened if before < one[2] <= until]
+            for who, key, at in dice.sample(arriving, len(arriving)):
+                urgency = dice.choice(["low", "critical"])  # so that they join in another order than they happened
+                then = START + timedelta(minutes=at)
+                world.trigger("burst", who, {"key": key, "at": at}, at=then, priority=urgency)
+            asyncio.run(settled_by_two(world, dice))
+            waiting = [row for row in world.notifications() if row.status == "waiting" and dice.random() < withdrawn]
+            gone += sum(world.notify.cancel(row.transaction_id) for row in waiting)
+            before = until
+
+        mine = windows.c.environment == environment
+        items = world.rows(sa.select(windows.c.state, windows.c.items, windows.c.carrier).where(mine))
+        assert sum(row.items or 0 for row in items) == len(happened) - gone
+        assert {row.state for row in items} <= {"closed", "empty"}
+        carriers = {row.id for row in world.notifications() if row.status == "completed"}
+        assert {row.carrier for row in items if row.carrier} == carriers
+        if not gone:
+            assert sorted(world.module().calls) == expected(happened)
+
+
+# --- calendar digests ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def daily(world: World) -> World:
+    world.workflow(DAILY.format(weekdays="mon-fri"), "daily/hello.email")
+    return world
+
+
+def tick(world: World, instant: datetime) -> int:
+    """What the quarter hours before this instant, and then the instant itself, close."""
+    for quarters in (3, 2, 1):
+        world.clock.at = instant - timedelta(minutes=15 * quarters)
+        assert world.tick("daily") == 0
+    world.clock.at = instant
+    world.settle()
+    assert world.messages() == [], "only the tick itself closes"
+    return world.tick("daily")
+
+
+@pytest.mark.parametrize(
+    ("zone", "happened", "closes"),
+    [
+        ("Europe/Berlin", datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 29, 7, tzinfo=UTC)),  # 23 hours
+        ("Europe/Berlin", datetime(2026, 10, 24, 12, tzinfo=UTC), datetime(2026, 10, 25, 8, tzinfo=UTC)),  # 25 hours
+        ("Asia/Kolkata", datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 29, 3, 30, tzinfo=UTC)),
+        ("Asia/Kathmandu", datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 29, 3, 15, tzinfo=UTC)),
+        ("America/New_York", datetime(2026, 3, 28, 13, tzinfo=UTC), datetime(2026, 3, 29, 13, tzinfo=UTC)),
+        ("No/Where", datetime(2026, 3, 28, 8, 59, tzinfo=UTC), datetime(2026, 3, 28, 9, tzinfo=UTC)),
+    ],
+)
+def test_a_calendar_digest_closes_at_nine_in_the_persons_own_zone(
+    world: World, zone: str, happened: datetime, closes: datetime
+) -> None:
+    world.workflow(DAILY.format(weekdays="mon-sun"), "daily/hello.email")
+    world.people("ann", timezone=zone)
+    world.clock.at = happened
+    world.emit("it/happened", {"who": "ann", "at": 1})
+    world.settle()
+
+    assert tick(world, closes) == 1
+    assert world.told() == {("daily", "sent"): 1}
+
+
+@pytest.mark.parametrize(
+    ("zone", "happened", "closes"),
+    [
+        ("Europe/Berlin", datetime(2026, 3, 27, 8, 30, tzinfo=UTC), datetime(2026, 3, 30, 7, tzinfo=UTC)),
+        ("Europe/Berlin", datetime(2026, 10, 23, 12, tzinfo=UTC), datetime(2026, 10, 26, 8, tzinfo=UTC)),
+        ("Africa/Cairo", datetime(2026, 4, 23, 12, tzinfo=UTC), datetime(2026, 4, 24, 6, tzinfo=UTC)),
+        ("Africa/Cairo", datetime(2026, 10, 29, 12, tzinfo=UTC), datetime(2026, 10, 30, 7, tzinfo=UTC)),
+    ],
+    ids=["weekend of 23 hours", "weekend of 25 hours", "Friday of 23 hours", "Thursday of 25 hours"],
+)
+def test_a_digest_on_weekdays_closes_on_the_next_weekday(
+    daily: World, zone: str, happened: datetime, closes: datetime
+) -> None:
+    daily.people("ann", timezone=zone)
+    daily.clock.at = happened
+    daily.emit("it/happened", {"who": "ann", "at": 1})
+    daily.settle()
+
+    assert tick(daily, closes) == 1
+    assert collected(daily) == [[1]]
+
+
+def test_two_ticks_at_once_and_a_late_one_send_once(daily: World) -> None:
+    for hours in (1, 2, 3):
+        happen(daily, 60 * hours)
+    daily.at(START + timedelta(hours=4))
+    daily.clock.at = datetime(2026, 1, 16, 9, tzinfo=UTC)
+    other = daily.another()
+
+    async def both() -> list[int]:
+        return list(await asyncio.gather(daily.ticking(daily.engine, "daily"), daily.ticking(other, "daily")))
+
+    closed = asyncio.run(both())
+    daily.clock.advance(timedelta(minutes=15))
+
+    assert sorted(closed) == [0, 1]
+    assert daily.tick("daily") == 0
+    assert collected(daily) == [[60, 120, 180]]
+    assert daily.told() == {("daily", "sent"): 1}
+
+
+def test_a_digest_by_hand_takes_what_happened_between_since_and_until_and_leaves_the_rest(daily: World) -> None:
+    for minutes in (0, 10, 20, 30):
+        happen(daily, minutes)
+    daily.at(START + timedelta(minutes=40))
+
+    closed = daily.tick("daily", since=START + timedelta(minutes=10), until=START + timedelta(minutes=30))
+    daily.clock.at = datetime(2026, 1, 16, 9, tzinfo=UTC)
+    daily.tick("daily")
+
+    assert closed == 1
+    assert collected(daily) == [[10, 20], [0, 30]]
+
+
+def test_a_digest_by_hand_reaches_everybody_however_many_have_only_older_news(daily: World) -> None:
+    many = [f"p{number}" for number in range(1000)]
+    daily.emit("it/happened", {"who": many, "at": 0}, ts=START)
+    daily.emit("it/happened", {"who": "zoe", "at": 20}, ts=START + timedelta(minutes=20))
+    daily.at(START + timedelta(minutes=30))
+
+    assert daily.tick("daily", since=START + timedelta(minutes=10)) == 1

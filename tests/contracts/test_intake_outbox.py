@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, scoped_session, sessionmaker
+from sqlalchemy.orm import Session
 
 from notify.errors import InvalidInput, NotInTransaction, NotTheStore
 from notify.model import Verdict
@@ -76,21 +76,12 @@ def orm_session(url: str) -> Generator[Any]:
     engine.dispose()
 
 
-@contextmanager
-def registered_session(url: str) -> Generator[Any]:
-    engine = sa.create_engine(url)
-    session = scoped_session(sessionmaker(engine))
-    yield session
-    session.remove()
-    engine.dispose()
-
-
 def driver_connection(url: str) -> AbstractContextManager[Any]:
     return closing(raw(url))
 
 
 Opened = Callable[[str], AbstractContextManager[Any]]
-KINDS: list[Opened] = [sqlalchemy_connection, orm_session, registered_session, driver_connection]
+KINDS: list[Opened] = [sqlalchemy_connection, orm_session, driver_connection]
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
@@ -269,10 +260,14 @@ def test_a_connection_we_do_not_know_is_named(world: World, connection: Any) -> 
     assert type(connection).__name__ in str(caught.value)
 
 
+def by_name(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip([column[0] for column in cursor.description], row, strict=True))
+
+
 def test_how_the_caller_reads_rows_makes_no_difference(world: World, url: str) -> None:
     with closing(raw(url)) as connection:
         if isinstance(connection, sqlite3.Connection):
-            connection.row_factory = lambda cursor, row: dict(zip([one[0] for one in cursor.description], row, strict=True))
+            connection.row_factory = by_name
         else:
             connection.row_factory = psycopg.rows.dict_row
         world.emit("happened", connection=connection)

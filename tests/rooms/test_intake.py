@@ -207,7 +207,9 @@ def test_a_text_that_only_spells_the_escape_is_kept() -> None:
 
 @pytest.mark.parametrize("field", ["data", "user"])
 @pytest.mark.parametrize(
-    "value", [object(), {1, 2}, b"bytes", 2**64, "\ud800", float("nan"), float("inf"), 1j], ids=lambda one: repr(one)[:9]
+    "value",
+    [object(), {1, 2}, b"bytes", 2**64, "\ud800", float("nan"), float("inf"), 1j],
+    ids=lambda one: repr(one)[:9],
 )
 def test_what_json_cannot_carry_is_refused(field: str, value: Any) -> None:
     assert refused(**{field: {"a": value}}).field == field
@@ -265,7 +267,10 @@ JSON = st.recursive(
 )
 FIELDS = st.sampled_from(["name", "data", "id", "ts", "v", "user", "else"])
 ENVELOPES = st.dictionaries(FIELDS, JSON) | st.fixed_dictionaries(
-    {"name": st.sampled_from(["task/due", "else"]), "data": st.dictionaries(st.sampled_from(list(Due.model_fields)), JSON)}
+    {
+        "name": st.sampled_from(["task/due", "else"]),
+        "data": st.dictionaries(st.sampled_from(list(Due.model_fields)), JSON),
+    }
 )
 
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
+from types import NoneType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,7 +31,7 @@ FIELDS: Mapping[str, Mapping[str, Any]] = {
         "assignerId": str,
         "assignerName": str,
         "projectName": str,
-        "dueDate": dict | None,
+        "dueDate": (dict, NoneType),
     },
     "task/commented": {
         "taskId": str,
