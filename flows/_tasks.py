@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from notify.model import Event
 from notify.steps import Burst
@@ -16,8 +17,19 @@ from notify.workflow import CancelOn, Nobody, Port, bulk, event, history
 ASSIGNED, COMMENTED, COMPLETED = "task/assigned", "task/commented", "task/completed"
 
 
+def _spoken(field: str, _: Any) -> str:
+    """`taskTitle` as a form says it: `Task title`."""
+    return re.sub(r"(?<=[a-z])([A-Z])", lambda found: f" {found[1].lower()}", field).capitalize()
+
+
+class TaskEvent(BaseModel):
+    """What the events about tasks have in common: fields titled for people."""
+
+    model_config = ConfigDict(field_title_generator=_spoken)
+
+
 @event(ASSIGNED, subject="taskId")
-class TaskAssigned(BaseModel):
+class TaskAssigned(TaskEvent):
     """Somebody is to do a task, perhaps by a date."""
 
     taskId: str
@@ -41,7 +53,7 @@ class TaskAssigned(BaseModel):
 
 
 @event(COMMENTED, subject="taskId")
-class TaskCommented(BaseModel):
+class TaskCommented(TaskEvent):
     """Somebody said something about a task."""
 
     taskId: str
@@ -54,7 +66,7 @@ class TaskCommented(BaseModel):
 
 
 @event(COMPLETED, subject="taskId")
-class TaskCompleted(BaseModel):
+class TaskCompleted(TaskEvent):
     """A task is done."""
 
     taskId: str
@@ -62,7 +74,7 @@ class TaskCompleted(BaseModel):
 
 
 @event("task/deadline.approaching", subject="taskId")
-class DeadlineApproaching(BaseModel):
+class DeadlineApproaching(TaskEvent):
     """A deadline is near and its reminder is on its way."""
 
     taskId: str

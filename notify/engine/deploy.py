@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import yaml
@@ -47,8 +47,8 @@ class Deployment:
 
 def listed(registry: Registry, file: Path) -> list[Deployment]:
     """The deployments `file` lists, of the workflows that exist; system flows are named by their module."""
-    content: Any = yaml.safe_load(file.read_text()) if file.is_file() else None
-    entries: list[Mapping[str, Any]] = (content or {}).get("deployments") or []
+    content = cast("dict[str, Any] | None", yaml.safe_load(file.read_text()) if file.is_file() else None)
+    entries = cast("list[Mapping[str, Any]]", (content or {}).get("deployments") or [])
     flows = {workflow.file.name: as_flow(workflow) for workflow in registry.workflows.values()}
     return [made for entry in entries if (made := _deployment(entry, flows, file)) is not None]
 

@@ -152,7 +152,8 @@ class Run:
     @property
     def name(self) -> str:
         """What the run is called once it is known whom it was about."""
-        return f"{self.workflow.id} · {people(len(self.tally.notifications))}"
+        count = len(self.tally.notifications)
+        return f"{self.workflow.id} · {people(count) if count else 'nobody'}"
 
 
 class _reported:
@@ -175,9 +176,8 @@ class _reported:
         run = self.run
         await run.engine.write(alarms.done, str(run.flow_run))
         runtime.ended(str(run.flow_run))
-        if run.tally.notifications:
-            async with get_client() as client:
-                await client.update_flow_run(run.flow_run, name=run.name)
+        async with get_client() as client:
+            await client.update_flow_run(run.flow_run, name=run.name)
 
 
 async def _rung_within(engine: Engine, seconds: float) -> None:

@@ -33,19 +33,20 @@ class Idle:
 
 async def look(engine: Engine) -> Idle:
     """What there is to do and what waits."""
-    return await engine.read(_look, clock.now())
+    return await engine.read(_look, set(engine.registry.workflows), clock.now())
 
 
-def _look(connection: sa.Connection, environment: str, now: datetime) -> Idle:
-    at_work = notifications.workflows_with(
-        connection, environment, NotificationStatus.READY, NotificationStatus.RUNNING
-    )
+def _look(connection: sa.Connection, environment: str, known: set[str], now: datetime) -> Idle:
+    """What waits for a workflow that is not here is somebody else's to do."""
+    at_work = {
+        *notifications.workflows_with(connection, environment, NotificationStatus.READY, NotificationStatus.RUNNING),
+        *windows.due_workflows(connection, environment, now),
+        *notifications.due_workflows(connection, environment, now),
+    }
     nothing = (
-        not at_work
+        not at_work & known
         and not events.pending(connection, environment, now)
         and not messages.undelivered(connection, environment, now)
-        and not windows.due_workflows(connection, environment, now)
-        and not notifications.due_workflows(connection, environment, now)
     )
     return Idle(nothing, [*_sleepers(connection, environment), *_rest(connection, environment, now)])
 

@@ -29,6 +29,7 @@ _TAG = re.compile(r"<!--.*?-->|<(?!!--)(?:[^<>\"']|\"[^\"]*\"|'[^']*')*>", re.DO
 _TAG_NAME = re.compile(r"</?([a-zA-Z0-9]+)")
 _HREF = re.compile(r"\shref\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))", re.IGNORECASE)
 _NOT_DISPLAYED = re.compile(r"display\s*:\s*none", re.IGNORECASE)
+_EMPTY_LINES = re.compile(r"\n{3,}")
 #: Where the nth expression stood inside a tag: a private character, so that no author can have written it.
 _HELD = re.compile("\ue000(\\d+)\ue001")
 
@@ -169,5 +170,5 @@ class _Html:
 
 def tidy(text: str) -> str:
     """A filled text without the traces of its markup: no spaces at the ends of lines, one empty line at most."""
-    lines = re.sub(r"[ \t]*\n[ \t]*", "\n", text.replace("\r", ""))
-    return re.sub(r"\n{3,}", "\n\n", lines).strip()
+    lines = "\n".join(line.strip(" \t\r") for line in text.split("\n"))
+    return _EMPTY_LINES.sub("\n\n", lines).strip()

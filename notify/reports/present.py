@@ -205,7 +205,7 @@ def story_text(day: Day) -> RenderableType:
     table.add_column(no_wrap=True)
     table.add_column()
     for line in day.lines:
-        table.add_row(f"{line.at:%H:%M}", _MARKS[line.kind], Text(line.text, "dim" if line.kind == "untold" else ""))
+        table.add_row(f"{line.at:%H:%M:%S}", _MARKS[line.kind], Text(line.text, "dim" if line.kind == "untold" else ""))
     nothing = Text("nothing happened", "dim")
     return Group(Text(f"{day.person}, {day.day} ({day.zone})", "bold"), table if day.lines else nothing)
 

@@ -130,16 +130,16 @@ def _led_to(event: Any, told: Sequence[Any], nobody: Sequence[Any], person: str)
 def _of_notification(whole: Whole, messages: Sequence[Any]) -> Iterator[Because]:
     one = whole.notification
     yield Because(one.created_at, f"notification {one.id[:8]}", f"{one.workflow} concerns {one.subscriber}")
+    told = {message.step for message in whole.messages}
     for step in whole.steps:
-        yield from _of_step(step, whole)
+        if step.key not in told:
+            yield from _of_step(step, whole)
     for message in messages:
         yield from _of_message(message, whole)
     yield from _ending(whole)
 
 
 def _of_step(step: Trace, whole: Whole) -> Iterator[Because]:
-    if step.kind == "send":
-        return
     problem = _object(step.error).get("message")
     because = f"{step.state}{_took(step)}" + (f": {problem}" if problem else "")
     yield Because(step.started_at, f"step {step.key} ({step.kind})", because)
@@ -181,11 +181,10 @@ def _of_window(whole: Whole) -> Iterator[Because]:
             yield Because(item.withdrawn_at, "withdrawn", f"{item.name} {item.id or item.uid} was cancelled")
     if window.closed_at is None:
         yield Because(window.closes_at, f"digest {window.id[:8]} closes", "it still collects")
-    else:
-        carrier = f", carried by notification {window.carrier[:8]}" if window.carrier else ""
-        yield Because(
-            window.closed_at, f"digest {window.id[:8]} {window.state}", f"{window.items or 0} events{carrier}"
-        )
+        return
+    count = "1 event" if window.items == 1 else f"{window.items or 0} events"
+    carrier = f", carried by notification {window.carrier[:8]}" if window.carrier else ""
+    yield Because(window.closed_at, f"digest {window.id[:8]} {window.state}", count + carrier)
 
 
 def _ending(whole: Whole) -> Iterator[Because]:

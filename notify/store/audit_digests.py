@@ -100,30 +100,43 @@ def _window_without_carrier(environment: str) -> Query:
 
 def _items_do_not_add_up(environment: str) -> Query:
     """Counted from both sides: the items the window holds, and the carrier with those merged into it."""
-    held = (
-        sa.select(sa.func.count())
-        .where(_I.environment == environment, _I.window == _W.id, collected(_I, _W.carrier))
-        .scalar_subquery()
-    )
-    merged = (
-        sa.select(sa.func.count() + 1)
-        .where(_N.environment == environment, _N.window == _W.id, _N.status == NotificationStatus.MERGED)
-        .scalar_subquery()
-    )
+    held, merged = _held(environment), _merged(environment)
     counted = (
         sa.select(
             _W.id.label("window"),
             _W.workflow,
             _W.subscriber,
             sa.func.coalesce(_W["items"], 0).label("items"),
-            held.label("held"),
-            merged.label("members"),
+            sa.func.coalesce(held.c.number, 0).label("held"),
+            (sa.func.coalesce(merged.c.number, 0) + 1).label("members"),
         )
+        .outerjoin_from(windows, held, held.c.window == _W.id)
+        .outerjoin(merged, merged.c.window == _W.id)
         .where(_W.environment == environment, _W.state == CLOSED)
         .subquery()
     )
     differ = sa.or_(counted.c["items"] != counted.c.held, counted.c["items"] != counted.c.members)
     return sa.select(counted).where(differ)
+
+
+def _held(environment: str) -> sa.Subquery:
+    own = sa.and_(_W.environment == _I.environment, _W.id == _I.window)
+    return (
+        sa.select(_I.window, sa.func.count().label("number"))
+        .join_from(window_items, windows, own)
+        .where(_I.environment == environment, collected(_I, _W.carrier))
+        .group_by(_I.window)
+        .subquery("held")
+    )
+
+
+def _merged(environment: str) -> sa.Subquery:
+    return (
+        sa.select(_N.window, sa.func.count().label("number"))
+        .where(_N.environment == environment, _N.status == NotificationStatus.MERGED)
+        .group_by(_N.window)
+        .subquery("merged")
+    )
 
 
 def _item_lost(environment: str) -> Query:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import psycopg
@@ -32,7 +32,7 @@ def put(connection: Any, store: sa.URL, environment: str, batch: Sequence[Event]
     if isinstance(connection, sqlite3.Connection):
         return _sqlite(connection, store, environment, batch)
     if isinstance(connection, psycopg.Connection):
-        return _psycopg(connection, store, environment, batch)
+        return _psycopg(cast("psycopg.Connection[Any]", connection), store, environment, batch)
     raise InvalidInput(
         field="connection",
         problem=f"a {type(connection).__name__} is none we know",

@@ -52,15 +52,13 @@ def claim(
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    taken: list[Any] = list(
-        connection.execute(
-            messages.update()
-            .where(_M.environment == environment, _M.id.in_(chosen))
-            .values(claim=token, lease_until=database_now(lease))
-            .returning(*messages.columns)
-        )
+    taken = (
+        messages.update()
+        .where(_M.environment == environment, _M.id.in_(chosen))
+        .values(claim=token, lease_until=database_now(lease))
+        .returning(*messages.columns)
     )
-    return [queued(row) for row in taken]
+    return [queued(row) for row in connection.execute(taken).all()]
 
 
 def interrupted(connection: sa.Connection, environment: str, ids: Sequence[str], now: datetime) -> set[str]:

@@ -1,4 +1,4 @@
-"""What an application holds, on both databases: trigger, send, cancel, preferences, inbox, outcomes."""
+"""What an application asks for, on both databases: trigger, cancel, and what people chose."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from notify.errors import InvalidEvent, InvalidInput, UnknownWorkflow
-from notify.model import Preference, Verdict
-from notify.store.tables import events, steps, subscribers
+from notify.model import Channel, Preference, Verdict
+from notify.store.tables import events, subscribers
 from tests.world import World, migrated
 
 SHOP = """
@@ -37,7 +37,6 @@ async def quiet(n: Notification[dict[str, Any]]) -> None:
 @workflow("alarm", critical=True)
 async def alarm(n: Notification[dict[str, Any]]) -> None:
     await n.email("note")
-
 
 
 @workflow("later")
@@ -123,7 +122,7 @@ def test_a_person_given_with_fields_is_updated_and_the_rest_is_kept(world: World
     after = world.notify.subscribers.get("ann")
     assert (after.email, after.first_name, after.last_name) == ("new@example.com", "Ann", "Lee")
     assert (after.timezone, after.channels) == (before.timezone, before.channels)
-    assert world.providers["email"].to("new@example.com")
+    assert world.providers[Channel.EMAIL].to("new@example.com")
 
 
 def test_a_null_field_takes_the_stored_value_away(world: World) -> None:
@@ -208,57 +207,6 @@ def test_the_more_urgent_trigger_goes_first(world: World) -> None:
     world.settle()
 
     assert [call[0] for call in world.module().calls] == ["critical", "high", "normal", "low"]
-
-
-# --- send ---------------------------------------------------------------------------------------------
-
-
-def as_decided(world: World) -> dict[str, tuple[Any, ...]]:
-    """What the engine decided for each channel, before anything was delivered."""
-    query = sa.select(steps.c.kind, steps.c.value).where(steps.c.kind.in_(CHANNELS))
-    return {row.kind: (row.value["status"], row.value["message"], row.value["reason"]) for row in world.rows(query)}
-
-
-def answered(answers: list[dict[str, Any]]) -> dict[str, tuple[Any, ...]]:
-    return {one["channel"]: (one["status"], one["id"], one["reason"]) for one in answers}
-
-
-@pytest.mark.parametrize("who", ["ann", "nowhere", "without-email", "without-push"])
-@pytest.mark.parametrize("channels", [None, [], ["email"], ["push", "in_app"]], ids=str)
-def test_what_send_answers_is_what_is_then_decided(world: World, who: str, channels: list[str] | None) -> None:
-    world.notify.preferences.set("without-email", None, "email", False)
-    world.notify.preferences.set("without-push", "order-shipped", "push", False)
-    world.people("without-email", "without-push")
-
-    answers = world.notify.send(who, "order_shipped", ORDER, channels)
-    world.settle()
-
-    assert len(answers) == 3
-    assert answered(answers) == as_decided(world)
-
-
-def test_send_obeys_the_workflow_whatever_was_asked_for(world: World) -> None:
-    answers = world.notify.send("ann", "quiet", {}, ["push", "email"])
-    world.settle()
-
-    assert {one["channel"]: one["reason"] for one in answers} == {"push": "workflow_off", "email": None}
-    assert answered(answers) == as_decided(world)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"),
-    [
-        (("ann", "order-shiped", ORDER), "order-shiped"),
-        (("ann", "order-shipped", {}), "orderId"),
-        (("ann", "order-shipped", ORDER, ["pigeon"]), "pigeon"),
-        (("", "order-shipped", ORDER), "to"),
-    ],
-)
-def test_a_send_that_cannot_be_writes_nothing(world: World, arguments: Any, named: str) -> None:
-    with pytest.raises(InvalidInput, match=named):
-        world.notify.send(*arguments)
-
-    assert stored(world, events) == 0
 
 
 # --- cancel -------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from notify import clock
 from notify.client import AsyncNotify, Notify
 from notify.engine import local
 from notify.errors import NotFound
-from notify.model import Verdict, new_id
+from notify.model import Channel, Verdict, new_id
 from tests.world import START, World, migrated
 
 SOURCE = """
@@ -96,7 +96,7 @@ def test_a_workflow_sees_what_was_read_meanwhile(world: World) -> None:
 
     world.advance(hours=1)
 
-    assert [one.subscriber for one in world.providers["email"].calls] == ["bob"]
+    assert [one.subscriber for one in world.providers[Channel.EMAIL].calls] == ["bob"]
 
 
 # --- outcomes -----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 import hypothesis
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 
 from notify.engine import batch, local, match
@@ -170,7 +170,12 @@ HAPPENED = st.lists(
 
 
 @given(happened=HAPPENED, seed=st.integers(0, 2**32), withdrawn=st.sampled_from([0.0, 0.3]))
-@hypothesis.settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis.settings(
+    max_examples=8,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_items_are_events_less_withdrawn_ones_and_windows_are_those_drawn_on_paper(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, happened: list[Happened], seed: int, withdrawn: float
 ) -> None:

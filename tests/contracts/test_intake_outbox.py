@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
+from psycopg.rows import dict_row
 from sqlalchemy.orm import Session
 
 from notify.errors import InvalidInput, NotInTransaction, NotTheStore
@@ -269,7 +270,7 @@ def test_how_the_caller_reads_rows_makes_no_difference(world: World, url: str) -
         if isinstance(connection, sqlite3.Connection):
             connection.row_factory = by_name
         else:
-            connection.row_factory = psycopg.rows.dict_row
+            connection.row_factory = dict_row
         world.emit("happened", connection=connection)
         connection.commit()
 
