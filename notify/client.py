@@ -10,8 +10,11 @@ from importlib import import_module
 from itertools import islice
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import sqlalchemy as sa
+
 from notify import clock, intake, matching, registry
-from notify.desk import Inbox, Preferences, Subscribers
+from notify.desk import Inbox, Preferences, Reports, Subscribers
+from notify.engine.system_events import announce_cancelled
 from notify.errors import InvalidInput
 from notify.model import Event, MessageStatus, Receipt, Subscriber
 from notify.outcomes import Outcomes, outcomes
@@ -215,10 +218,14 @@ class Notify:
 
     def cancel(self, transaction_id: str, reason: str = "cancelled") -> int:
         """Cancel what one trigger or event started and has not ended, waits and digests included; returns how many."""
-        environment = self.settings.environment
-        return self.database.transact(
-            lambda own: cancellations.by_transaction(own, environment, transaction_id, reason, clock.now())
-        )
+        found = self.database.transact(lambda own: self._cancel(own, transaction_id, reason))
+        return len(found.notifications) + found.events
+
+    def _cancel(self, own: sa.Connection, transaction_id: str, reason: str) -> cancellations.Cancelled:
+        environment, now = self.settings.environment, clock.now()
+        found = cancellations.by_transaction(own, environment, transaction_id, reason, now)
+        announce_cancelled(own, environment, self.registry, found.notifications, now)
+        return found
 
     # --- reading back ---------------------------------------------------------------------------
 
@@ -235,6 +242,11 @@ class Notify:
     def inbox(self, subscriber: str) -> Inbox:
         """One person's in-app messages."""
         return Inbox(self.database, self.settings.environment, subscriber)
+
+    @property
+    def reports(self) -> Reports:
+        """The notification log as frames."""
+        return Reports(self.database, self.settings.environment)
 
     def outcomes(self, transaction_id: str) -> Outcomes:
         """What became of one trigger or event so far, per person and channel."""

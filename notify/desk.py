@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 
 from notify import clock, intake
@@ -60,6 +61,23 @@ class Preferences:
         """Everything one person chose; what is not listed is on."""
         with self.database.read() as connection:
             return people.choices_of(connection, self.environment, subscriber)
+
+
+@dataclass(frozen=True)
+class Reports:
+    """The notification log as pandas frames and chains of reasons; pandas is loaded on first use."""
+
+    database: Database
+    environment: str
+
+    def delivery(self, since: datetime | None = None, until: datetime | None = None) -> Any:
+        """A DataFrame, a row a channel, of messages created in [since, until): the last 24 hours unless told."""
+        report = import_module("notify.reports.delivery")
+        return report.delivery(since, until, database=self.database, environment=self.environment)
+
+    def why(self, message: str) -> Any:
+        """The chain of reasons of one message or notification, by id or its first characters."""
+        return import_module("notify.reports.why").why(message, database=self.database, environment=self.environment)
 
 
 @dataclass(frozen=True)

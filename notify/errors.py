@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import traceback
 from typing import Any
 
 
@@ -152,3 +153,9 @@ class PortTaken(NotifyError):
 
 class NotFound(NotifyError):
     """No {what} {id!r} is known. {remedy}"""
+
+
+def described(error: BaseException) -> dict[str, str]:
+    """An error for the log and for the system event: its message, its kind, and where it came up."""
+    stack = "".join(traceback.format_exception(error))
+    return {"message": f"{error}" or type(error).__name__, "name": type(error).__name__, "stack": stack[-8000:]}

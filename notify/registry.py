@@ -13,8 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from notify.catalogue import EventType, collecting
 from notify.errors import BrokenWorkflowFile, InvalidWorkflow, UnknownWorkflow
-from notify.workflow import EventType, Workflow, collecting
+from notify.workflow import Workflow
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,26 @@
-"""What an author holds: `@workflow`, the `Notification` a body gets, events of the catalogue, ports to facts."""
+"""`@workflow`: a function about one person, registered with its options. What authors need is importable from here."""
 
 from __future__ import annotations
 
 import inspect
 import os
 import re
-from collections.abc import Callable, Coroutine, Generator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import pydantic
 
-from notify import steps
+from notify.catalogue import collect
+from notify.catalogue import event as event
 from notify.errors import InvalidInput, InvalidWorkflow
-from notify.model import Channel, Delivery, Event, JsonObject, Priority, Subscriber
-from notify.steps import Burst, Calendar, Decision, Skip, Step
+from notify.facts import Port as Port
+from notify.facts import bulk as bulk
+from notify.facts import history as history
+from notify.model import Channel, Delivery, Event, JsonObject, Priority
+from notify.notification import Notification as Notification
+from notify.steps import Skip
 
 P = TypeVar("P")
 T = TypeVar("T")
@@ -29,142 +31,6 @@ _SYSTEM = re.compile(r"^inngest/function\.(failed|finished|cancelled)$")
 _ID = re.compile(r"^[a-z0-9]+(-[a-z0-9]+)*$")
 #: Retries of a step or body after its first try, so three mean four tries in all.
 RETRIES = 3
-
-
-class Notification(Generic[P]):
-    """One workflow for one subscriber for one trigger: what a workflow's body is about."""
-
-    def __init__(
-        self,
-        *,
-        id: str,
-        event: Event,
-        payload: P,
-        subscriber: Subscriber,
-        started_at: datetime,
-        parameters: Mapping[str, Any],
-        actor: str | None = None,
-        tenant: str | None = None,
-    ) -> None:
-        self.id = id
-        self.event = event
-        self.payload = payload
-        self.subscriber = subscriber
-        self.started_at = started_at
-        self.parameters = parameters
-        self.actor = actor
-        self.tenant = tenant
-
-    def in_app(self, step: str, **context: Any) -> Step[Decision]:
-        """A message in the person's inbox, from the template `<step>.in_app.j2`."""
-        return self._send(Channel.IN_APP, step, context)
-
-    def email(self, step: str, **context: Any) -> Step[Decision]:
-        """An e-mail, from the template `<step>.email.j2`."""
-        return self._send(Channel.EMAIL, step, context)
-
-    def push(self, step: str, **context: Any) -> Step[Decision]:
-        """A push notification, from the template `<step>.push.j2`."""
-        return self._send(Channel.PUSH, step, context)
-
-    def _send(self, channel: Channel, step: str, context: Mapping[str, Any]) -> Step[Decision]:
-        return steps.Send(f"{step}.{channel.value}", channel, step, context)
-
-    def run(self, key: str, function: Callable[..., Any], *args: Any, **options: Any) -> Step[Any]:
-        """`function(*args, **options)`, remembered once it succeeded: any I/O of your own goes through here.
-
-        Its result is validated against the function's return annotation and must be JSON-serialisable.
-        """
-        return steps.Run(key, function, args, options)
-
-    def emit(self, name: str, data: Any, *, key: str | None = None, id: str | None = None) -> Step[str]:
-        """Emit an event, once; answers its uid."""
-        return steps.Emit(key or f"emit:{name}", name, data, id)
-
-    def trigger(self, workflow: str, *, to: Any, payload: Any = None, key: str | None = None) -> Step[str]:
-        """Run another workflow for `to`, once; answers the transaction id."""
-        return steps.Trigger(key or f"trigger:{workflow}", workflow, to, payload)
-
-    def sleep(self, key: str, **length: float) -> Step[bool]:
-        """Wait for `weeks= days= hours= minutes= seconds=`; survives restarts and holds no worker."""
-        return steps.Sleep(key, None, _length(key, length))
-
-    def sleep_until(self, key: str, instant: datetime) -> Step[bool]:
-        """Wait until an aware instant; answers False, at once and for good, when it had already passed."""
-        if instant.tzinfo is None:
-            raise InvalidInput(
-                field=f"sleep_until({key!r})",
-                problem=f"{instant} is naive",
-                remedy="Give it a zone, such as datetime(…, tzinfo=UTC)",
-            )
-        return steps.Sleep(key, instant)
-
-    def digest(
-        self,
-        name: str,
-        *,
-        key: Any = "",
-        at: time | str | None = None,
-        weekdays: str = "mon-sun",
-        **length: float,
-    ) -> Step[Burst]:
-        """Collect what else comes for this person (and `key`): one notification carries on with all, the rest merge.
-
-        A fixed window takes its length (`minutes=15`) and starts with the first event's own time. `at="09:00"` with
-        `weekdays="mon-fri"` collects until that time in the person's zone; a cron deployment closes it.
-        """
-        if at is not None:
-            return steps.Digest(name, str(key), None, Calendar(_time(name, at), _weekdays(name, weekdays)))
-        return steps.Digest(name, str(key), _length(name, length))
-
-    def is_read(self, step: str, *, at: str) -> Step[bool]:
-        """Whether the in-app message of `step` has been read by now, remembered under the key `at`."""
-        return steps.IsRead(at, step)
-
-    def all(self, *requests: Step[Any]) -> steps.All[Any]:
-        """Several steps in one round; answers their results in order."""
-        return steps.All(requests)
-
-    def skip(self, reason: str) -> Skip:
-        """`return n.skip("too_late")` ends the body and keeps the reason with the notification."""
-        return Skip(reason)
-
-
-def _length(key: str, parts: Mapping[str, float]) -> timedelta:
-    try:
-        length = timedelta(**parts)
-    except TypeError:
-        raise InvalidInput(
-            field=key, problem=f"{dict(parts)} is no length", remedy="Use weeks, days, hours, minutes or seconds"
-        ) from None
-    if length <= timedelta():
-        raise InvalidInput(field=key, problem=f"a wait of {length}", remedy="Give it a positive length")
-    return length
-
-
-def _time(name: str, at: time | str) -> time:
-    try:
-        return at if isinstance(at, time) else time.fromisoformat(at)
-    except ValueError:
-        raise InvalidInput(field=name, problem=f"at={at!r} is no time of day", remedy='Write "09:00"') from None
-
-
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-
-def _weekdays(name: str, text: str) -> frozenset[int]:
-    days: set[int] = set()
-    try:
-        for part in text.split(","):
-            first, _, last = part.strip().partition("-")
-            start, end = _DAYS.index(first), _DAYS.index(last or first)
-            days.update(range(start, end + 1))
-    except ValueError:
-        raise InvalidInput(field=name, problem=f"weekdays={text!r}", remedy='Write "mon-fri" or "mon,thu"') from None
-    return frozenset(days)
-
-
-# --- who is told --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +44,6 @@ Recipient = str | JsonObject
 Recipients = Nobody | Recipient | Sequence[Recipient] | None
 
 
-def bulk(function: T) -> T:
-    """Mark a function that takes the lists of all callers' arguments and returns a list: one query for everybody."""
-    function.__notify_bulk__ = True  # type: ignore[attr-defined]
-    return function
-
-
-def is_bulk(function: Callable[..., Any]) -> bool:
-    """Whether the function was marked with `bulk`."""
-    return getattr(function, "__notify_bulk__", False)
-
-
 @dataclass(frozen=True, slots=True)
 class CancelOn:
     """An event that ends waiting notifications whose own event has an equal value under `key`.
@@ -199,9 +54,6 @@ class CancelOn:
     event: str
     key: str
     reason: str | Callable[[Event, Event], str | None]
-
-
-# --- workflows ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,7 +137,7 @@ def workflow(
             file=file,
         )
         _check(made, body)
-        _collect(made)
+        collect(made)
         return made
 
     return register
@@ -335,102 +187,3 @@ def _check(made: Workflow, body: Callable[..., Any]) -> None:
         raise InvalidWorkflow(
             where=where, problem="cancel_on uses several keys", remedy="Let every entry use the same field"
         )
-
-
-# --- the catalogue of events --------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EventType:
-    """An event of the catalogue: its name, its model, and the field that says what it is about."""
-
-    name: str
-    model: type[pydantic.BaseModel]
-    subject: str | None = None
-
-
-def event(name: str, *, subject: str | None = None) -> Callable[[type[Any]], type[Any]]:
-    """Add a pydantic model to the catalogue: events of this name are validated by it when they are emitted."""
-
-    def register(model: type[Any]) -> type[Any]:
-        _collect(EventType(name, model, subject))
-        return model
-
-    return register
-
-
-_collecting: ContextVar[list[Any] | None] = ContextVar("notify_collecting", default=None)
-
-
-def _collect(found: Workflow | EventType) -> None:
-    collected = _collecting.get()
-    if collected is not None:
-        collected.append(found)
-
-
-@contextmanager
-def collecting() -> Generator[list[Any]]:
-    """What is registered while the block runs."""
-    found: list[Any] = []
-    token = _collecting.set(found)
-    try:
-        yield found
-    finally:
-        _collecting.reset(token)
-
-
-def is_collecting() -> bool:
-    """True while workflow files are read for their definitions only."""
-    return _collecting.get() is not None
-
-
-# --- facts --------------------------------------------------------------------------------------
-
-
-class History(Protocol):
-    """The events taken in so far, as a source of facts."""
-
-    def about(self, names: Sequence[str], subjects: Sequence[str]) -> Mapping[str, Sequence[Event]]:
-        """Accepted events of these names about each subject, oldest first."""
-        ...
-
-
-_history: ContextVar[History | None] = ContextVar("notify_history", default=None)
-
-
-def history() -> History:
-    """The stored events, inside a resolver or a function given to `n.run`."""
-    found = _history.get()
-    if found is None:
-        raise RuntimeError("history() is available in resolvers and in functions given to n.run")
-    return found
-
-
-@contextmanager
-def with_history(source: History) -> Generator[None]:
-    """Make `source` what `history()` answers while the block runs."""
-    token = _history.set(source)
-    try:
-        yield
-    finally:
-        _history.reset(token)
-
-
-class Port(Generic[T]):
-    """A named source of facts. NOTIFY_PORT_<NAME>="module:attribute" puts the application's own in its place."""
-
-    def __init__(self, name: str, default: T) -> None:
-        self.name = name
-        self.default = default
-
-    def __call__(self) -> T:
-        """The implementation in force."""
-        variable = f"NOTIFY_PORT_{self.name.upper()}"
-        target = os.environ.get(variable)
-        if not target:
-            return self.default
-        try:
-            return pydantic.TypeAdapter(pydantic.ImportString[Any]).validate_python(target)
-        except pydantic.ValidationError as error:
-            problem = error.errors()[0]["msg"]
-            raise InvalidInput(field=variable, problem=problem, remedy='Write "module:attribute"') from None

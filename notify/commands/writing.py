@@ -93,7 +93,13 @@ def trigger(
 
 def _acknowledge(notify: Notify, receipt: Receipt, wait: bool, timeout: float, as_json: bool) -> None:
     if not wait:
-        answer = {"acknowledged": True, "status": receipt.verdict, "transactionId": receipt.transaction_id}
+        answer: dict[str, Any] = {
+            "acknowledged": True,
+            "status": "processed",
+            "verdict": receipt.verdict,
+            "transactionId": receipt.transaction_id,
+            "error": [],
+        }
         print(orjson.dumps(answer).decode() if as_json else f"{receipt.verdict} · {receipt.transaction_id}")
         return
     found = _wait(notify, receipt.uid, timeout)

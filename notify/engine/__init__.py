@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from notify.workflow import Workflow, is_collecting
+from notify.catalogue import is_collecting
+from notify.workflow import Workflow
 
 
 def prefect_flow(workflow: Workflow) -> Any:

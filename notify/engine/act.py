@@ -13,13 +13,14 @@ import sqlalchemy as sa
 
 from notify import clock, intake
 from notify.engine.context import Engine
-from notify.engine.driver import LOST, WAITS, Answer, Request, described
-from notify.errors import InvalidInput, NotifyError, StepFailed
+from notify.engine.driver import LOST, WAITS, Answer, Request
+from notify.errors import InvalidInput, NotifyError, StepFailed, described
+from notify.facts import is_bulk, with_history
 from notify.model import Event, StepState, derive
 from notify.steps import Emit, IsRead, Run, Step, Trigger
 from notify.store import events, inbox, memos, notifications
 from notify.timing import retry_at
-from notify.workflow import Workflow, is_bulk, with_history
+from notify.workflow import Workflow
 
 #: Seconds one call of an author's function may take, and how many run side by side.
 TIMEOUT = 30.0

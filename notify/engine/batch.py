@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -17,13 +14,14 @@ import sqlalchemy as sa
 from notify import clock
 from notify.engine.context import Engine
 from notify.engine.decide import payload_of
-from notify.engine.driver import Ending, Player, described, drive
+from notify.engine.driver import Ending, Player, drive
+from notify.engine.heartbeat import heartbeat
 from notify.engine.work import Stage, Tally, Work, with_memos
+from notify.errors import described
 from notify.model import Claimed, NotificationStatus, Subscriber, new_id
 from notify.store import alarms, closing, events, messages, notifications, people, windows
 from notify.workflow import Notification, Workflow
 
-log = logging.getLogger("notify.batch")
 #: Notifications driven together.
 BATCH = 1000
 #: Windows closed, and sleepers woken, in one transaction.
@@ -46,7 +44,7 @@ async def work(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, s
     if scope.event is None:
         await rouse(engine, workflow)
     token = new_id()
-    with _heartbeat(engine, token):
+    with heartbeat(engine, token):
         try:
             return await _drive_claimed(engine, workflow, stage, tally, token, scope)
         finally:
@@ -70,31 +68,6 @@ def _rouse(connection: sa.Connection, environment: str, workflow: str, now: date
 def _release(connection: sa.Connection, environment: str, token: str) -> None:
     notifications.release(connection, environment, token)
     messages.release(connection, environment, token)
-
-
-@contextmanager
-def _heartbeat(engine: Engine, token: str) -> Generator[None]:
-    """Renew the claim from a thread, so that a busy loop does not lose it."""
-    done = threading.Event()
-
-    def beat() -> None:
-        while not done.wait(engine.lease.total_seconds() / 3):
-            try:
-                engine.database.transact(lambda connection: _renew(connection, engine, token))
-            except Exception:
-                log.warning("the claim could not be renewed; trying again", exc_info=True)
-
-    thread = threading.Thread(target=beat, name="notify-heartbeat", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-
-
-def _renew(connection: sa.Connection, engine: Engine, token: str) -> None:
-    notifications.renew(connection, engine.environment, token, engine.lease)
-    messages.extend(connection, engine.environment, token, engine.lease)
 
 
 async def _drive_claimed(

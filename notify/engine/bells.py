@@ -16,6 +16,7 @@ from prefect.states import Pending, Scheduled
 
 from notify import clock
 from notify.engine import delivery
+from notify.engine.calling_off import called_off
 from notify.engine.conductor import DELIVER
 from notify.engine.context import Engine
 from notify.store import alarms
@@ -55,14 +56,18 @@ class PrefectRinger:
 
     async def _alarm(self, workflow: str) -> FlowRun | None:
         """The flow run an operator sees under Upcoming does the work it stood for."""
-        taken = await self.engine.write(alarms.take, workflow, clock.now() + NEAR)
-        if taken is None:
+        alarm = await self.engine.read(alarms.nearest, workflow, clock.now() + NEAR)
+        if alarm is None or alarm.flow_run is None:
             return None
         try:
-            flow_run = await self.client.read_flow_run(UUID(taken))
+            flow_run = await self.client.read_flow_run(UUID(alarm.flow_run))
         except ObjectNotFound:
+            flow_run = None
+        if flow_run is not None and flow_run.state is not None and flow_run.state.is_cancelled():
+            await self.engine.write(called_off, self.engine.registry, [alarm])
             return None
-        if flow_run.state is None or not flow_run.state.is_scheduled():
+        await self.engine.write(alarms.drop, [alarm.id])
+        if flow_run is None or flow_run.state is None or not flow_run.state.is_scheduled():
             return None
         await self.client.set_flow_run_state(flow_run.id, Pending(), force=True)
         return await self.client.read_flow_run(flow_run.id)

@@ -16,12 +16,13 @@ from notify.channels import catalog
 from notify.engine import match
 from notify.engine.context import Engine
 from notify.errors import InvalidInput
+from notify.facts import with_history
 from notify.matching import Match
 from notify.model import Channel, Event, EventKind, Subscriber, new_id
 from notify.outcomes import outcomes
 from notify.planning import Choices, why_not
 from notify.store import closing, events, people, windows
-from notify.workflow import Workflow, with_history
+from notify.workflow import Workflow
 
 #: Rows an artifact shows; the log has them all.
 SHOWN = 1000

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from notify.errors import TemplateMissing
+from notify.errors import InvalidTemplate, TemplateMissing
 from notify.model import Channel
 from notify.rendering.compose import Template
 from notify.rendering.templates import Templates
@@ -33,8 +33,11 @@ class Contents:
         return self._templates.messages(workflow)
 
     def texts(self, workflow: str) -> Mapping[str, str]:
-        """Every file the workflow's messages consist of."""
-        return self._templates.texts(workflow)
+        """Every file the workflow's messages consist of; none while one of them is broken, and nothing is pinned."""
+        try:
+            return self._templates.texts(workflow)
+        except InvalidTemplate:
+            return {}
 
     def check(self, workflow: str) -> None:
         """Compile every message of a workflow; the first that cannot be is an InvalidTemplate."""
@@ -61,6 +64,6 @@ class Contents:
         if (workflow, version) not in self._earlier:
             with self._database.read() as connection:
                 texts = versions.load(connection, self._environment, workflow, version)
-            earlier = self._templates if texts is None else Templates.of_texts(texts, self._global_variables)
+            earlier = self._templates if not texts else Templates.of_texts(texts, self._global_variables)
             self._earlier[workflow, version] = earlier
         return self._earlier[workflow, version]

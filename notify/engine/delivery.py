@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from notify import clock
 from notify.channels.base import Provider
 from notify.engine.context import Engine
+from notify.engine.heartbeat import heartbeat
 from notify.model import Channel, Delivery, Dispatch, MessageStatus, Outcome, OutcomeKind, new_id
 from notify.store import messages
 from notify.store.messages import Queued
@@ -37,7 +38,8 @@ async def deliver_due(engine: Engine, limit: int = 500) -> int:
     unknown = [one for one in queued if one.channel not in engine.providers]
     if unknown:
         await engine.write(_no_provider, token, unknown)
-    await deliver(engine, token, [one for one in queued if one.channel in engine.providers])
+    with heartbeat(engine, token):
+        await deliver(engine, token, [one for one in queued if one.channel in engine.providers])
     return len(queued)
 
 

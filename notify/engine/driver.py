@@ -11,7 +11,6 @@ import asyncio
 import contextvars
 import logging
 import time
-import traceback
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -24,6 +23,7 @@ from notify.errors import (
     StepFailed,
     Suspended,
     SuspendedInFinally,
+    described,
 )
 from notify.model import Claimed, JsonObject, MessageStatus, NotificationStatus, Remembered, StepState
 from notify.steps import All, Decision, Send, Skip, Step
@@ -297,9 +297,3 @@ def _end(player: Player, result: Any) -> None:
 def _fail(player: Player, error: BaseException, *, again: bool) -> None:
     again = again and player.claimed.tries < player.retries
     player.ending = Ending(player.claimed, NotificationStatus.FAILED, "raised", described(error), again)
-
-
-def described(error: BaseException) -> JsonObject:
-    """An error for the log and for the system event: its message, its kind, and where it came up."""
-    stack = "".join(traceback.format_exception(error))
-    return {"message": f"{error}" or type(error).__name__, "name": type(error).__name__, "stack": stack[-8000:]}

@@ -18,11 +18,13 @@ import sqlalchemy as sa
 
 from notify import clock, intake, matching
 from notify.engine.context import Engine
+from notify.engine.system_events import announce_cancelled
 from notify.errors import NotifyError
+from notify.facts import is_bulk, with_history
 from notify.matching import Match
 from notify.model import Event, EventKind, Priority
 from notify.store import alarms, cancellations, events, notifications, people, versions
-from notify.workflow import Nobody, Recipients, Workflow, is_bulk, with_history
+from notify.workflow import Nobody, Recipients, Workflow
 
 log = logging.getLogger("notify.match")
 #: Events matched in one transaction.
@@ -221,3 +223,4 @@ def _cancel_for(
     known = events.load(connection, engine.environment, [one.event for one in waiting])
     ended = matching.cancelled_by(news, workflow.cancel_on, waiting, known)
     cancellations.by_event(connection, engine.environment, ended, now)
+    announce_cancelled(connection, engine.environment, engine.registry, list(ended), now)

@@ -16,6 +16,7 @@ from notify.engine.idle import Idle
 from notify.engine.stopping import on_stop
 from notify.engine.worker import NotifyWorker
 from notify.engine.yard import find_list
+from notify.errors import InvalidTemplate
 from notify.settings import Settings
 
 #: Seconds between looks at the workflow files.
@@ -26,6 +27,8 @@ Say = Callable[[str], None]
 async def work(settings: Settings, host: Host, *, until_idle: bool, say: Say = print) -> None:
     """Serve until stopped, or until nothing is left to do now; then say what still waits."""
     engine = await _engine(settings)
+    for error in broken_templates(engine):
+        raise error
     worker = NotifyWorker()
     worker.schedules = not until_idle
     on_stop(worker.stop)
@@ -40,7 +43,7 @@ async def work(settings: Settings, host: Host, *, until_idle: bool, say: Say = p
 async def dev(settings: Settings, host: Host, *, say: Say = print) -> None:
     """Serve with schedules on, and take over workflows and templates as they are saved."""
     engine = await _engine(settings)
-    for error in engine.registry.broken:
+    for error in (*engine.registry.broken, *broken_templates(engine)):
         say(str(error))
     worker = NotifyWorker()
     on_stop(worker.stop)
@@ -63,6 +66,17 @@ async def deploy_all(settings: Settings, host: Host, *, say: Say = print) -> Non
     for name in sorted(names):
         say(name)
     say(f"{len(names)} deployments on {host.ui_url}")
+
+
+def broken_templates(engine: Engine) -> list[InvalidTemplate]:
+    """What is wrong with the templates, one finding a workflow."""
+    found: list[InvalidTemplate] = []
+    for workflow in engine.registry.workflows:
+        try:
+            engine.contents.check(workflow)
+        except InvalidTemplate as error:
+            found.append(error)
+    return found
 
 
 async def _engine(settings: Settings) -> Engine:
@@ -119,7 +133,7 @@ def _stamps(folder: Path) -> dict[str, int]:
 async def _reload(engine: Engine, worker: NotifyWorker, say: Say) -> None:
     found = await asyncio.to_thread(registry.load, engine.settings.flows)
     engine.reloaded(found, await asyncio.to_thread(runtime.contents, engine.settings, engine.database))
-    for error in found.broken:
+    for error in (*found.broken, *broken_templates(engine)):
         say(str(error))
     await worker.deploy_again(engine)
     say(f"Reloaded: {len(engine.registry.workflows)} workflows")

@@ -15,7 +15,7 @@ from typing import IO
 
 import httpx
 
-from notify.errors import PortTaken, PrefectUnavailable
+from notify.errors import PortTaken, PrefectUnavailable, StoreNotWritable
 
 HOST = "127.0.0.1"
 #: The port people expect of Prefect.
@@ -63,8 +63,11 @@ class EmbeddedServer:
         return f"http://{HOST}:{self.port}"
 
     async def __aenter__(self) -> EmbeddedServer:
-        self.home.mkdir(parents=True, exist_ok=True)
-        self._output = self.log.open("ab")
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            self._output = self.log.open("ab")
+        except OSError as error:
+            raise StoreNotWritable(folder=str(self.home), problem=error.strerror or str(error)) from error
         self._process = subprocess.Popen(
             _command(self.port),
             env=_environment(self.home, self.api_url),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+import sqlalchemy as sa
+
 from notify.engine.driver import Ending
-from notify.model import Event, EventKind, NotificationStatus, derive
+from notify.model import Event, EventKind, JsonObject, NotificationStatus, derive
 from notify.registry import Registry
+from notify.store import events, notifications
 
 FAILED = "notify/workflow.failed"
 FINISHED = "notify/workflow.finished"
@@ -28,33 +31,55 @@ def system_events(registry: Registry, endings: Sequence[Ending], now: datetime) 
         if is_system(ending.claimed.event):
             continue
         if ending.status is NotificationStatus.FAILED:
-            said.append(_event(FAILED, ending, now))
+            said.append(_of(FAILED, ending, now))
         if heard:
-            said.append(_event(FINISHED, ending, now))
+            said.append(_of(FINISHED, ending, now))
     return said
 
 
-def _event(name: str, ending: Ending, now: datetime) -> Event:
+def announce_cancelled(
+    connection: sa.Connection, environment: str, registry: Registry, ids: Sequence[str], now: datetime
+) -> None:
+    """`cancelled` (and `finished`) for those of `ids` that were cancelled, where a workflow listens."""
+    names = [name for name in (CANCELLED, FINISHED) if registry.listening(name)]
+    if not names or not ids:
+        return
+    rows = notifications.cancelled(connection, environment, ids)
+    known = events.load(connection, environment, [row.event for row in rows])
+    told = [row for row in rows if not is_system(known[row.event])]
+    said = [
+        _event(name, row.id, row.workflow, row.subscriber, NotificationStatus.CANCELLED, None, known[row.event], now)
+        for row in told
+        for name in names
+    ]
+    events.accept(connection, environment, said)
+
+
+def _of(name: str, ending: Ending, now: datetime) -> Event:
     claimed = ending.claimed
-    uid = derive("system", name, claimed.id)
-    error = ending.error or {}
-    data = {
-        "function_id": claimed.workflow,
-        "run_id": claimed.id,
-        "status": ending.status,
-        "error": {"name": error.get("name"), "message": error.get("message"), "stack": error.get("stack")}
-        if error
-        else None,
-        "subscriber": claimed.subscriber,
-        "event": {"id": claimed.event.id or claimed.event.uid, "name": claimed.event.name, "data": claimed.event.data},
-    }
-    return Event(
-        uid=uid,
-        kind=EventKind.EVENT,
-        name=name,
-        data=data,
-        ts=now,
-        received_at=now,
-        id=uid,
-        subject=claimed.workflow,
+    return _event(
+        name, claimed.id, claimed.workflow, claimed.subscriber, ending.status, ending.error, claimed.event, now
     )
+
+
+def _event(
+    name: str,
+    id: str,
+    workflow: str,
+    subscriber: str,
+    status: NotificationStatus,
+    error: JsonObject | None,
+    event: Event,
+    now: datetime,
+) -> Event:
+    """One a notification: `run_id` is its id, so it cannot be said twice."""
+    uid = derive("system", name, id)
+    data = {
+        "function_id": workflow,
+        "run_id": id,
+        "status": status,
+        "error": {part: error.get(part) for part in ("name", "message", "stack")} if error else None,
+        "subscriber": subscriber,
+        "event": {"id": event.id or event.uid, "name": event.name, "data": event.data},
+    }
+    return Event(uid, EventKind.EVENT, name, data, ts=now, received_at=now, id=uid, subject=workflow)

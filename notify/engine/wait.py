@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from notify import clock
 from notify.engine.context import Engine
 from notify.engine.driver import LOST, WAITS, Answer, Request
+from notify.engine.system_events import announce_cancelled
 from notify.model import StepState
 from notify.steps import Digest, Sleep
 from notify.store import alarms, memos, notifications, people, windows
@@ -31,7 +32,12 @@ def want_alarms(
 
 
 def sleep(
-    connection: sa.Connection, environment: str, workflow: Workflow, token: str, requests: Sequence[Request]
+    connection: sa.Connection,
+    environment: str,
+    engine: Engine,
+    workflow: Workflow,
+    token: str,
+    requests: Sequence[Request],
 ) -> list[Answer]:
     """Let the group wait, each until its own instant; an instant already past answers False at once."""
     mine = notifications.lock(connection, environment, [request.claimed.id for request in requests], token)
@@ -51,6 +57,7 @@ def sleep(
             waiting.append({"id": request.claimed.id, "wake_at": until, "window": request.claimed.window, "tries": 0})
     memos.remember(connection, environment, rows)
     notifications.suspend(connection, environment, waiting, now)
+    announce_cancelled(connection, environment, engine.registry, [row["id"] for row in waiting], now)
     want_alarms(connection, environment, workflow.id, [row["wake_at"] for row in waiting], now)
     return answers
 
@@ -86,19 +93,18 @@ def digest(engine: Engine, workflow: Workflow, token: str, requests: Sequence[Re
         ids = [request.claimed.subscriber for request in requests]
         known = people.load(connection, engine.environment, ids)
     zones = {id_: person.timezone for id_, person in known.items()}
-    return engine.database.transact(
-        lambda connection: _join(connection, engine.environment, workflow, token, requests, zones)
-    )
+    return engine.database.transact(lambda connection: _join(connection, engine, workflow, token, requests, zones))
 
 
 def _join(
     connection: sa.Connection,
-    environment: str,
+    engine: Engine,
     workflow: Workflow,
     token: str,
     requests: Sequence[Request],
     zones: dict[str, str | None],
 ) -> list[Answer]:
+    environment = engine.environment
     mine = notifications.lock(connection, environment, [request.claimed.id for request in requests], token)
     kept = [request for request in requests if request.claimed.id in mine]
     now = clock.now()
@@ -106,6 +112,7 @@ def _join(
     if kept:
         joining = [_joining(request, zones.get(request.claimed.subscriber)) for request in kept]
         closes = windows.join(connection, environment, workflow.id, joining, now)
+        announce_cancelled(connection, environment, engine.registry, [one.notification for one in joining], now)
         want_alarms(connection, environment, workflow.id, closes, now)
     return [WAITS if request.claimed.id in mine else LOST for request in requests]
 

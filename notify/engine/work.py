@@ -16,13 +16,14 @@ from notify.engine import act, decide, delivery, wait
 from notify.engine.context import Engine
 from notify.engine.driver import Answer, Ending, Request
 from notify.engine.system_events import system_events
+from notify.facts import is_bulk
 from notify.model import Channel, Claimed, MessageStatus, Remembered
 from notify.steps import Burst, Collected, Decision, Digest, IsRead, Run, Sleep, Step
 from notify.store import events, memos, notifications, windows
 from notify.store.messages import Queued
 from notify.store.windows import Item
 from notify.timing import retry_at
-from notify.workflow import Workflow, is_bulk
+from notify.workflow import Workflow
 
 T = TypeVar("T")
 _CHANNELS = frozenset(channel.value for channel in Channel)
@@ -86,7 +87,7 @@ class Work:
         elif kind == "isread":
             answers = await act.is_read(engine, token, requests)
         elif kind == "sleep":
-            answers = await engine.write(wait.sleep, self.workflow, token, requests)
+            answers = await engine.write(wait.sleep, engine, self.workflow, token, requests)
         else:
             answers = await asyncio.to_thread(wait.digest, engine, self.workflow, token, requests)
         self.tally.waiting += sum(answer.waits for answer in answers)

@@ -31,6 +31,7 @@ from notify.engine.pool import POOL
 from notify.engine.reconcile import reconcile
 from notify.engine.yard import find_list
 from notify.settings import Settings
+from notify.store import alarms
 
 log = logging.getLogger("notify.worker")
 #: Seconds between polls for runs that people or schedules asked for, between looks at cancelled ones, and of sync.
@@ -147,6 +148,7 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
                 runtime.close()
                 for task in helpers:
                     task.cancel()
+            await engine.write(alarms.give_up, engine.worker)
             return idle
 
     def stop(self) -> None:

@@ -15,7 +15,7 @@ from notify.store import log
 from notify.store.database import Database
 from notify.store.log import EVENT, MESSAGE, NOTIFICATION, Found, Trace, Whole
 
-#: Events of a digest that are listed one by one.
+#: Events of a digest, or candidates of an ambiguous id, that are listed one by one.
 SHOWN = 5
 
 
@@ -78,7 +78,7 @@ def _the_one(text: str, found: Sequence[Found], what: str = "message or notifica
     if not found:
         raise NotFound(what=what, id=text, remedy="`notify log` lists messages with the beginnings of their ids.")
     if len(found) > 1:
-        candidates = ", ".join(f"{one.kind} {one.id}" for one in found)
+        candidates = ", ".join(f"{one.kind} {one.id}" for one in found[:SHOWN]) + (" …" if len(found) > SHOWN else "")
         problem = f"{text!r} begins more than one id: {candidates}"
         raise InvalidInput(field="id", problem=problem, remedy="Give more of it")
     return found[0]
@@ -107,7 +107,8 @@ def _of_event(event: Any) -> Iterator[Because]:
     elif event.matched_at is None:
         yield Because(None, "not matched yet", "it waits for its time, or for a worker")
     else:
-        yield Because(event.matched_at, "matched", "workflows that listen to it were asked whom it concerns")
+        whom = "it names them" if event.kind == "trigger" else "workflows that listen to it were asked"
+        yield Because(event.matched_at, "matched with people", whom)
 
 
 def _led_to(event: Any, told: Sequence[Any], nobody: Sequence[Any], person: str) -> Iterator[Because]:

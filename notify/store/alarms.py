@@ -59,6 +59,19 @@ def all_of(connection: sa.Connection, environment: str) -> list[Any]:
     return list(connection.execute(query))
 
 
+def before(connection: sa.Connection, environment: str, workflow: str, bucket: datetime) -> datetime | None:
+    """The end of the stretch before this one, if an alarm covers it."""
+    query = sa.select(sa.func.max(_AL.bucket)).where(
+        _AL.environment == environment, _AL.workflow == workflow, _AL.bucket < bucket
+    )
+    return connection.execute(query).scalar()
+
+
+def drop(connection: sa.Connection, environment: str, ids: Sequence[str]) -> None:
+    """Nobody wakes for these any more."""
+    connection.execute(alarms.delete().where(_AL.environment == environment, among(_AL.id, ids)))
+
+
 def renew(connection: sa.Connection, environment: str, ids: Sequence[str]) -> None:
     """Give these alarms new ids and no flow run: Prefect remembers the old ids for ever and answers with dead runs."""
     mine = sa.and_(_AL.environment == environment, among(_AL.id, ids))
@@ -131,13 +144,12 @@ def installation_id(connection: sa.Connection) -> str:
     return connection.execute(query).scalar_one()
 
 
-def take(connection: sa.Connection, environment: str, workflow: str, until: datetime) -> str | None:
-    """Drop the nearest alarm of the workflow that ends before `until`; returns the flow run that stood for it."""
-    nearest = (
-        sa.select(_AL.id)
+def nearest(connection: sa.Connection, environment: str, workflow: str, until: datetime) -> Any:
+    """The first alarm of the workflow whose stretch ends by `until`, or None."""
+    query = (
+        sa.select(alarms)
         .where(_AL.environment == environment, _AL.workflow == workflow, _AL.bucket <= until)
         .order_by(_AL.bucket)
         .limit(1)
     )
-    dropped = alarms.delete().where(_AL.environment == environment, _AL.id.in_(nearest)).returning(_AL.flow_run)
-    return connection.execute(dropped).scalar()
+    return connection.execute(query).one_or_none()

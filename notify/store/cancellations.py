@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -20,24 +20,53 @@ _N = notifications.c
 _CANCELLABLE = sa.or_(_N.window.is_(None), sa.and_(_N.status == NotificationStatus.WAITING, _N.wake_at.is_(None)))
 
 
-def by_transaction(connection: sa.Connection, environment: str, transaction_id: str, reason: str, now: datetime) -> int:
-    """Cancel everything unfinished of one trigger or event, sleepers, digests and held events too; returns how many."""
+class Cancelled(NamedTuple):
+    """The notifications that were cancelled, and how many events that waited for their time."""
+
+    notifications: list[str]
+    events: int
+
+
+def by_transaction(
+    connection: sa.Connection, environment: str, transaction_id: str, reason: str, now: datetime
+) -> Cancelled:
+    """Cancel everything unfinished of one trigger or event: sleepers, members of digests, held events."""
+    mine = sa.and_(_N.transaction_id == transaction_id, _N.status.in_(LIVE), _CANCELLABLE)
+    ids = _cancel(connection, environment, mine, reason, now)
+    return Cancelled(ids, events.cancel(connection, environment, transaction_id, now))
+
+
+def sleepers(
+    connection: sa.Connection,
+    environment: str,
+    workflow: str,
+    *,
+    after: datetime | None,
+    until: datetime,
+    reason: str,
+    now: datetime,
+) -> list[str]:
+    """Cancel those of a workflow that wake later than `after` and not later than `until`; returns their ids."""
+    mine = sa.and_(_N.workflow == workflow, _N.status == NotificationStatus.WAITING, _N.wake_at <= until)
+    if after is not None:
+        mine = sa.and_(mine, _N.wake_at > after)
+    return _cancel(connection, environment, mine, reason, now)
+
+
+def _cancel(
+    connection: sa.Connection, environment: str, mine: sa.ColumnElement[bool], reason: str, now: datetime
+) -> list[str]:
     ids = list(
         connection.execute(
             notifications.update()
-            .where(
-                _N.environment == environment,
-                _N.transaction_id == transaction_id,
-                _N.status.in_(LIVE),
-                _CANCELLABLE,
-            )
+            .where(_N.environment == environment, mine)
             .values(**_cancelled(reason, now))
             .returning(_N.id)
         ).scalars()
     )
     withdraw_cancelled(connection, environment, ids, now)
     _recall(connection, environment, ids, reason)
-    return len(ids) + events.cancel(connection, environment, transaction_id, now)
+    return ids
 
 
 def _cancelled(reason: str, now: datetime) -> Row:

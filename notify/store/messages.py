@@ -95,11 +95,11 @@ def extend(connection: sa.Connection, environment: str, token: str, lease: timed
 
 
 def lock(connection: sa.Connection, environment: str, ids: Sequence[str], token: str) -> set[str]:
-    """Of `ids`, those still claimed under `token` and queued, locked until the transaction ends."""
+    """Of `ids`, those still claimed under `token`, in their lease and queued, locked until the transaction ends."""
     query = (
         sa.select(_M.id)
         .where(_M.environment == environment, among(_M.id, ids))
-        .where(_M.claim == token, _M.status == MessageStatus.QUEUED)
+        .where(_M.claim == token, _M.status == MessageStatus.QUEUED, _M.lease_until > database_now())
         .order_by(_M.id)
         .with_for_update()
     )

@@ -259,6 +259,14 @@ def due_workflows(connection: sa.Connection, environment: str, now: datetime) ->
     return list(connection.execute(query.distinct()).scalars())
 
 
+def cancelled(connection: sa.Connection, environment: str, ids: Sequence[str]) -> list[Any]:
+    """Of `ids`, those that were cancelled: rows of id, workflow, subscriber, event."""
+    query = sa.select(_N.id, _N.workflow, _N.subscriber, _N.event).where(
+        _N.environment == environment, among(_N.id, ids), _N.status == NotificationStatus.CANCELLED
+    )
+    return list(connection.execute(query))
+
+
 def sleeping(connection: sa.Connection, environment: str) -> list[Any]:
     """How many of each workflow sleep, and when the first wakes: rows of workflow, count, until."""
     query = (

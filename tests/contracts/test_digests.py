@@ -1,13 +1,12 @@
-"""Digests on both databases: what shares a window, who carries on, and when a calendar digest closes."""
+"""Digests of a fixed length on both databases: what shares a window, and who carries on."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import pytest
@@ -24,14 +23,8 @@ BURST = """
 @workflow("burst", on="it/happened", to=lambda event: event.data["who"])
 async def burst(n: Notification[dict[str, Any]]) -> None:
     found = await n.digest("some", minutes=15, key=n.payload["key"])
-    calls.append((n.subscriber.id, n.payload["key"], [one.payload["at"] for one in found.events]))
-    await n.email("hello")
-"""
-DAILY = """
-@workflow("daily", on="it/happened", to=lambda event: event.data["who"])
-async def daily(n: Notification[dict[str, Any]]) -> None:
-    found = await n.digest("day", at="09:00", weekdays="{weekdays}")
-    calls.append((n.subscriber.id, [one.payload["at"] for one in found.events]))
+    told = [one.payload.get("payload", one.payload)["at"] for one in found.events]
+    calls.append((n.subscriber.id, n.payload["key"], told))
     await n.email("hello")
 """
 Happened = tuple[str, str, int]
@@ -139,6 +132,21 @@ def test_an_empty_window_sends_nothing(world: World) -> None:
     assert world.messages() == []
 
 
+def test_a_digest_holds_the_payloads_of_triggers_as_it_holds_the_data_of_events(world: World) -> None:
+    source = """
+    @workflow("told")
+    async def told(n: Notification[dict[str, Any]]) -> None:
+        found = await n.digest("some", minutes=15)
+        calls.append([one.payload for one in found.events])
+    """
+    world.workflow(source, file="told")
+    world.trigger("told", "ann", {"at": 1})
+    world.settle()
+    world.advance(minutes=15)
+
+    assert world.module("told").calls == [[{"at": 1}]]
+
+
 # --- whatever the order -------------------------------------------------------------------------
 
 
@@ -198,118 +206,10 @@ def test_items_are_events_less_withdrawn_ones_and_windows_are_those_drawn_on_pap
             gone += sum(world.notify.cancel(row.transaction_id) for row in waiting)
             before = until
 
-        mine = windows.c.environment == environment
-        items = world.rows(sa.select(windows.c.state, windows.c.items, windows.c.carrier).where(mine))
+        items = world.rows(sa.select(windows).where(windows.c.environment == environment))
         assert sum(row.items or 0 for row in items) == len(happened) - gone
         assert {row.state for row in items} <= {"closed", "empty"}
         carriers = {row.id for row in world.notifications() if row.status == "completed"}
         assert {row.carrier for row in items if row.carrier} == carriers
         if not gone:
             assert sorted(world.module().calls) == expected(happened)
-
-
-# --- calendar digests ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def daily(world: World) -> World:
-    world.workflow(DAILY.format(weekdays="mon-fri"), "daily/hello.email")
-    return world
-
-
-def tick(world: World, instant: datetime) -> int:
-    """What the quarter hours before this instant, and then the instant itself, close."""
-    for quarters in (3, 2, 1):
-        world.clock.at = instant - timedelta(minutes=15 * quarters)
-        assert world.tick("daily") == 0
-    world.clock.at = instant
-    world.settle()
-    assert world.messages() == [], "only the tick itself closes"
-    return world.tick("daily")
-
-
-@pytest.mark.parametrize(
-    ("zone", "happened", "closes"),
-    [
-        ("Europe/Berlin", datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 29, 7, tzinfo=UTC)),  # 23 hours
-        ("Europe/Berlin", datetime(2026, 10, 24, 12, tzinfo=UTC), datetime(2026, 10, 25, 8, tzinfo=UTC)),  # 25 hours
-        ("Asia/Kolkata", datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 29, 3, 30, tzinfo=UTC)),
-        ("Asia/Kathmandu", datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 29, 3, 15, tzinfo=UTC)),
-        ("America/New_York", datetime(2026, 3, 28, 13, tzinfo=UTC), datetime(2026, 3, 29, 13, tzinfo=UTC)),
-        ("No/Where", datetime(2026, 3, 28, 8, 59, tzinfo=UTC), datetime(2026, 3, 28, 9, tzinfo=UTC)),
-    ],
-)
-def test_a_calendar_digest_closes_at_nine_in_the_persons_own_zone(
-    world: World, zone: str, happened: datetime, closes: datetime
-) -> None:
-    world.workflow(DAILY.format(weekdays="mon-sun"), "daily/hello.email")
-    world.people("ann", timezone=zone)
-    world.clock.at = happened
-    world.emit("it/happened", {"who": "ann", "at": 1})
-    world.settle()
-
-    assert tick(world, closes) == 1
-    assert world.told() == {("daily", "sent"): 1}
-
-
-@pytest.mark.parametrize(
-    ("zone", "happened", "closes"),
-    [
-        ("Europe/Berlin", datetime(2026, 3, 27, 8, 30, tzinfo=UTC), datetime(2026, 3, 30, 7, tzinfo=UTC)),
-        ("Europe/Berlin", datetime(2026, 10, 23, 12, tzinfo=UTC), datetime(2026, 10, 26, 8, tzinfo=UTC)),
-        ("Africa/Cairo", datetime(2026, 4, 23, 12, tzinfo=UTC), datetime(2026, 4, 24, 6, tzinfo=UTC)),
-        ("Africa/Cairo", datetime(2026, 10, 29, 12, tzinfo=UTC), datetime(2026, 10, 30, 7, tzinfo=UTC)),
-    ],
-    ids=["weekend of 23 hours", "weekend of 25 hours", "Friday of 23 hours", "Thursday of 25 hours"],
-)
-def test_a_digest_on_weekdays_closes_on_the_next_weekday(
-    daily: World, zone: str, happened: datetime, closes: datetime
-) -> None:
-    daily.people("ann", timezone=zone)
-    daily.clock.at = happened
-    daily.emit("it/happened", {"who": "ann", "at": 1})
-    daily.settle()
-
-    assert tick(daily, closes) == 1
-    assert collected(daily) == [[1]]
-
-
-def test_two_ticks_at_once_and_a_late_one_send_once(daily: World) -> None:
-    for hours in (1, 2, 3):
-        happen(daily, 60 * hours)
-    daily.at(START + timedelta(hours=4))
-    daily.clock.at = datetime(2026, 1, 16, 9, tzinfo=UTC)
-    other = daily.another()
-
-    async def both() -> list[int]:
-        return list(await asyncio.gather(daily.ticking(daily.engine, "daily"), daily.ticking(other, "daily")))
-
-    closed = asyncio.run(both())
-    daily.clock.advance(timedelta(minutes=15))
-
-    assert sorted(closed) == [0, 1]
-    assert daily.tick("daily") == 0
-    assert collected(daily) == [[60, 120, 180]]
-    assert daily.told() == {("daily", "sent"): 1}
-
-
-def test_a_digest_by_hand_takes_what_happened_between_since_and_until_and_leaves_the_rest(daily: World) -> None:
-    for minutes in (0, 10, 20, 30):
-        happen(daily, minutes)
-    daily.at(START + timedelta(minutes=40))
-
-    closed = daily.tick("daily", since=START + timedelta(minutes=10), until=START + timedelta(minutes=30))
-    daily.clock.at = datetime(2026, 1, 16, 9, tzinfo=UTC)
-    daily.tick("daily")
-
-    assert closed == 1
-    assert collected(daily) == [[10, 20], [0, 30]]
-
-
-def test_a_digest_by_hand_reaches_everybody_however_many_have_only_older_news(daily: World) -> None:
-    many = [f"p{number}" for number in range(1000)]
-    daily.emit("it/happened", {"who": many, "at": 0}, ts=START)
-    daily.emit("it/happened", {"who": "zoe", "at": 20}, ts=START + timedelta(minutes=20))
-    daily.at(START + timedelta(minutes=30))
-
-    assert daily.tick("daily", since=START + timedelta(minutes=10)) == 1

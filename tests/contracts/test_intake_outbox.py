@@ -163,12 +163,20 @@ def test_a_mistake_leaves_the_caller_s_transaction_usable(world: World, url: str
     assert (orders(world), count(world, outbox)) == (["o1"], 0)
 
 
-def test_what_is_committed_but_not_taken_in_is_known_and_can_be_cancelled(world: World, url: str) -> None:
+def test_what_is_committed_but_not_taken_in_yet_is_known(world: World, url: str) -> None:
     with orm_session(url) as session:
         world.trigger("tell", "ann", transaction_id="tx", connection=session)
         session.commit()
 
-    assert world.notify.outcomes("tx").known
+    found = world.notify.outcomes("tx")
+    assert (found.known, found.settled) == (True, False)
+
+
+def test_what_is_committed_but_not_taken_in_yet_can_be_cancelled(world: World, url: str) -> None:
+    with orm_session(url) as session:
+        world.trigger("tell", "ann", transaction_id="tx", connection=session)
+        session.commit()
+
     assert world.notify.cancel("tx") == 1
     world.settle()
     assert world.messages() == []

@@ -46,11 +46,12 @@ def test_the_chain_of_a_sent_message_goes_from_the_event_to_the_provider(world: 
     event = world.event(id="comment-1")
     notification = world.notification(event, finished_at=NOON)
     world.step(notification, "task", "run", finished_at=NOON + timedelta(seconds=2))
+    world.step(notification, "comments.email", "email", finished_at=NOON)
     message = world.sent(notification)
 
     assert chain(world, message) == [
         ("event task/commented", f"id comment-1, uid {event.uid}"),
-        ("matched", "workflows that listen to it were asked whom it concerns"),
+        ("matched with people", "workflows that listen to it were asked"),
         (f"notification {notification[:8]}", f"{DIGEST} concerns ada"),
         ("step task (run)", "completed after 2 s"),
         (f"email {message[:8]} decided", "address ✓ workflow ✓ person ✓ integration ✓ template ✓"),

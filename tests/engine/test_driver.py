@@ -61,7 +61,18 @@ def _remembered(key: str, kind: str, value: Any = None, state: StepState = StepS
 def _player(body: Body, subscriber: str, memo: Sequence[Remembered], retries: int) -> Player:
     event = Event(subscriber, EventKind.EVENT, "it/happened", {}, START, START)
     claimed = Claimed(
-        subscriber, "tested", subscriber, event, event.uid, START, 1, None, None, 0, START, {one.key: one for one in memo}
+        subscriber,
+        "tested",
+        subscriber,
+        event,
+        event.uid,
+        START,
+        1,
+        None,
+        None,
+        0,
+        START,
+        {one.key: one for one in memo},
     )
     person = Subscriber(subscriber)
     notification = Notification[Any](
@@ -246,14 +257,6 @@ def test_a_key_used_twice_is_a_duplicate_step() -> None:
 
     assert performer.error().startswith("Step 'hello.email' is used twice in 'tested'")
     assert performer.endings["ann"].again is False
-
-
-def test_one_word_on_two_channels_is_two_steps() -> None:
-    async def body(n: Notification[Any]) -> None:
-        await n.email("hello")
-        await n.push("hello")
-
-    assert play(body).endings["ann"].status == "completed"
 
 
 def test_a_key_that_changed_its_kind_is_a_changed_step() -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pydantic import AwareDatetime, BaseModel
 
 from notify import intake
+from notify.catalogue import EventType
 from notify.errors import InvalidEvent, InvalidInput, PayloadTooLarge
 from notify.model import Event, EventKind
-from notify.workflow import EventType
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 LIMIT = 524_288

@@ -1,0 +1,94 @@
+"""People, recipients and choices from untrusted input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from notify.errors import InvalidInput
+from notify.intake.values import clean, object_of
+from notify.model import Channel, Preference
+
+
+def channel(name: Any, field: str) -> Channel:
+    """The channel of that name."""
+    try:
+        return Channel(name)
+    except ValueError:
+        raise InvalidInput(
+            field=field, problem=f"no channel is called {name!r}", remedy=f"Use one of {', '.join(Channel)}"
+        ) from None
+
+
+_PERSON = {
+    "email": "email",
+    "phone": "phone",
+    "firstName": "first_name",
+    "lastName": "last_name",
+    "avatar": "avatar",
+    "locale": "locale",
+    "timezone": "timezone",
+    "data": "data",
+    "channels": "channels",
+}
+
+
+def parse_recipients(to: Any, field: str) -> list[dict[str, Any]]:
+    """Recipients as rows for the store, each with an `id`: from ids, subscriber objects, or a list mixing both."""
+    several = list(to) if isinstance(to, list | tuple | set | frozenset) else [] if to is None else [to]  # pyright: ignore
+    return [_recipient(one, f"{field}[{place}]") for place, one in enumerate(several)]  # pyright: ignore
+
+
+def _recipient(one: Any, field: str) -> dict[str, Any]:
+    if isinstance(one, str):
+        return {"id": _subscriber_id(one, field)}
+    if isinstance(one, Mapping) and "subscriberId" in one:
+        return parse_subscriber(one, field)[0]
+    raise InvalidInput(
+        field=field, problem=f"{one!r} names nobody", remedy='Use an id, or {"subscriberId": "…", "email": "…"}'
+    )
+
+
+def _subscriber_id(value: Any, field: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidInput(field=field, problem="the id must be a non-empty text", remedy="Use your own user id")
+    return clean(value, field)
+
+
+def parse_subscriber(raw: Any, field: str = "subscriber") -> tuple[dict[str, Any], list[Preference]]:
+    """A person and their choices from `{"subscriberId": …, "email": …, …, "preferences": […]}`.
+
+    Only the fields given are in the row, so that the others keep their stored values.
+    """
+    person = object_of(raw, field)
+    known = {"subscriberId", "preferences", *_PERSON}
+    unknown = sorted(set(person) - known)
+    if unknown:
+        raise InvalidInput(
+            field=f"{field}.{unknown[0]}", problem="not a field of a person", remedy="Put it into `data`"
+        )
+    id_ = _subscriber_id(person.get("subscriberId"), f"{field}.subscriberId")
+    row = {column: _person_value(name, person[name], field) for name, column in _PERSON.items() if name in person}
+    choices = [_choice(id_, one, f"{field}.preferences") for one in person.get("preferences") or ()]
+    return {"id": id_, **row}, choices
+
+
+def _person_value(name: str, value: Any, field: str) -> Any:
+    expected: type[Any] = {"data": dict, "channels": list}.get(name, str)
+    if value is None:
+        return None if expected is str else expected()
+    if not isinstance(value, expected):
+        raise InvalidInput(
+            field=f"{field}.{name}",
+            problem=f"must be {expected.__name__}, not {type(value).__name__}",
+            remedy="Correct it",
+        )
+    return value
+
+
+def _choice(subscriber: str, raw: Any, field: str) -> Preference:
+    one = object_of(raw, field)
+    enabled = one.get("enabled")
+    if not isinstance(enabled, bool):
+        raise InvalidInput(field=f"{field}.enabled", problem=f"{enabled!r} is not true or false", remedy="Correct it")
+    return Preference(subscriber, one.get("workflow"), channel(one.get("channel"), f"{field}.channel"), enabled)

@@ -1,0 +1,128 @@
+"""What is worked on: notifications, their memo, their windows, and the texts they started with."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from notify.store.tables.base import environment, key, metadata, partial_index
+from notify.store.types import Id, Instant, Json
+
+#: The text of the templates a workflow had at some time: a waiting notification keeps what it started with.
+versions = sa.Table(
+    "versions",
+    metadata,
+    environment(),
+    key("workflow"),
+    key("version", sa.String(64)),
+    sa.Column("templates", Json, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+)
+
+#: One workflow for one subscriber for one trigger. `claim` is the fence: whoever does not hold it writes nothing.
+notifications = sa.Table(
+    "notifications",
+    metadata,
+    environment(),
+    key("id", Id),
+    sa.Column("workflow", sa.Text, nullable=False),
+    sa.Column("subscriber", sa.Text, nullable=False),
+    sa.Column("event", Id, nullable=False),
+    sa.Column("transaction_id", sa.Text, nullable=False),
+    sa.Column("ts", Instant, nullable=False),
+    sa.Column("priority", sa.SmallInteger, nullable=False),
+    sa.Column("status", sa.String(10), nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("version", sa.String(64)),
+    sa.Column("cancel_key", sa.Text),
+    sa.Column("cancel_reason", sa.Text),
+    sa.Column("claim", Id),
+    sa.Column("lease_until", Instant),
+    sa.Column("wake_at", Instant),
+    sa.Column("waited_at", Instant),
+    sa.Column("window", Id),
+    sa.Column("tries", sa.SmallInteger, nullable=False),
+    sa.Column("error", Json),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("started_at", Instant),
+    sa.Column("finished_at", Instant),
+    sa.Index("ix_notifications_event", "environment", "event"),
+    sa.Index("ix_notifications_transaction", "environment", "transaction_id"),
+    sa.Index("ix_notifications_subscriber", "environment", "subscriber", "created_at"),
+    partial_index(
+        "ix_notifications_ready",
+        "environment",
+        "workflow",
+        sa.desc("priority"),
+        "ts",
+        where="status = 'ready'",
+    ),
+    partial_index("ix_notifications_running", "environment", "lease_until", where="status = 'running'"),
+    partial_index("ix_notifications_waiting", "environment", "workflow", "wake_at", where="status = 'waiting'"),
+    partial_index(
+        "ix_notifications_cancel_key",
+        "environment",
+        "workflow",
+        "cancel_key",
+        where="cancel_key IS NOT NULL AND status IN ('ready', 'running', 'waiting')",
+    ),
+)
+
+#: A remembered step: its result or its error, for good. The rows of one notification are its memo.
+steps = sa.Table(
+    "steps",
+    metadata,
+    environment(),
+    key("notification", Id),
+    key("key"),
+    sa.Column("kind", sa.String(20), nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("value", Json),
+    sa.Column("error", Json),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("finished_at", Instant),
+)
+
+#: A digest that collects. One is open for a (workflow, subscriber, key); it belongs to no notification.
+windows = sa.Table(
+    "windows",
+    metadata,
+    environment(),
+    key("id", Id),
+    sa.Column("workflow", sa.Text, nullable=False),
+    sa.Column("subscriber", sa.Text, nullable=False),
+    sa.Column("step", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("mode", sa.String(10), nullable=False),
+    sa.Column("seconds", sa.Float),
+    sa.Column("opened_at", Instant, nullable=False),
+    sa.Column("closes_at", Instant, nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("closed_at", Instant),
+    sa.Column("carrier", Id),
+    sa.Column("items", sa.Integer),
+    partial_index(
+        "uq_windows_open",
+        "environment",
+        "workflow",
+        "subscriber",
+        "step",
+        "key",
+        where="state = 'open'",
+        unique=True,
+    ),
+    partial_index("ix_windows_due", "environment", "workflow", "closes_at", where="state = 'open'"),
+)
+
+#: What a window collected. An item is an event of one notification; `withdrawn_at` when that one was cancelled.
+window_items = sa.Table(
+    "window_items",
+    metadata,
+    environment(),
+    key("notification", Id),
+    key("step"),
+    sa.Column("window", Id, nullable=False),
+    sa.Column("event", Id, nullable=False),
+    sa.Column("ts", Instant, nullable=False),
+    sa.Column("withdrawn_at", Instant),
+    sa.Index(None, "environment", "window", "ts"),
+)
