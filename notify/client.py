@@ -12,18 +12,16 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 
-from notify import clock, intake, matching, registry
+from notify import clock, intake, registry
 from notify.desk import Inbox, Preferences, Reports, Subscribers
 from notify.engine.system_events import announce_cancelled
 from notify.errors import InvalidInput
-from notify.model import Event, MessageStatus, Receipt, Subscriber
+from notify.model import Event, Receipt
 from notify.outcomes import Outcomes, outcomes
-from notify.planning import Choices, why_not
-from notify.rendering.templates import Templates
+from notify.preview import preview
 from notify.settings import Settings
-from notify.store import cancellations, events, foreign, people, schema
+from notify.store import cancellations, events, foreign, schema
 from notify.store.database import Database
-from notify.workflow import Workflow
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -163,38 +161,7 @@ class Notify:
         """
         workflow = self.registry.workflow(template.replace("_", "-"))
         receipt = self.trigger(workflow.id, to=user_id, payload=data, channels=channels, priority=priority)
-        return self._preview(workflow, receipt, user_id, channels)
-
-    def _preview(
-        self, workflow: Workflow, receipt: Receipt, subscriber: str, channels: Sequence[str] | None
-    ) -> list[dict[str, Any]]:
-        environment = self.settings.environment
-        catalog = import_module("notify.channels.catalog")
-        steps = Templates([self.settings.flows / "templates"], {}).messages(workflow.id)
-        notification = matching.derive("notification", environment, receipt.uid, workflow.id, subscriber)
-        answers: list[dict[str, Any]] = []
-        with self.database.read() as connection:
-            person = people.load(connection, environment, [subscriber]).get(subscriber) or Subscriber(subscriber)
-            for step, channel in steps:
-                chosen = people.chosen(connection, environment, [subscriber], workflow.id, channel)
-                reason = why_not(
-                    subscriber,
-                    channel,
-                    addresses=catalog.address(channel, person),
-                    workflow=workflow.preferences,
-                    critical=workflow.critical,
-                    choices=Choices.of(chosen),
-                    asked_for=channels,
-                )
-                answers.append(
-                    {
-                        "channel": channel.value,
-                        "status": (MessageStatus.SKIPPED if reason else MessageStatus.QUEUED).value,
-                        "id": matching.message_id(environment, notification, f"{step}.{channel.value}"),
-                        "reason": reason.value if reason else None,
-                    }
-                )
-        return answers
+        return preview(self.settings, self.database, workflow, receipt.uid, user_id, channels)
 
     def submit(
         self,
@@ -223,6 +190,8 @@ class Notify:
 
     def _cancel(self, own: sa.Connection, transaction_id: str, reason: str) -> cancellations.Cancelled:
         environment, now = self.settings.environment, clock.now()
+        while events.take_in(own, environment, PAGE):
+            continue
         found = cancellations.by_transaction(own, environment, transaction_id, reason, now)
         announce_cancelled(own, environment, self.registry, found.notifications, now)
         return found
@@ -250,7 +219,9 @@ class Notify:
 
     def outcomes(self, transaction_id: str) -> Outcomes:
         """What became of one trigger or event so far, per person and channel."""
-        with self.database.read() as connection:
+        with self.database.write() as connection:
+            while events.take_in(connection, self.settings.environment, PAGE):
+                continue
             return outcomes(connection, self.settings.environment, transaction_id)
 
 
@@ -273,7 +244,7 @@ def _awaited(
 
 
 class AsyncNotify:
-    """`Notify` for asyncio: the same methods, awaited."""
+    """`Notify` for asyncio: the same methods, awaited, and `call` for its inbox, people, choices and reports."""
 
     def __init__(self, settings: Settings, database: Database | None = None) -> None:
         self.sync = Notify(settings, database)
@@ -283,7 +254,12 @@ class AsyncNotify:
         """As `NOTIFY_*` in the environment says."""
         return cls(Settings.from_env())
 
+    async def call(self, work: Callable[[Notify], T]) -> T:
+        """Whatever else `Notify` offers, in a thread: `await notify.call(lambda n: n.inbox("ana").list())`."""
+        return await asyncio.to_thread(work, self.sync)
+
     emit = _awaited(Notify.emit)
+    accept = _awaited(Notify.accept)
     emit_many = _awaited(Notify.emit_many)
     trigger = _awaited(Notify.trigger)
     trigger_many = _awaited(Notify.trigger_many)

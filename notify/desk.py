@@ -10,7 +10,7 @@ from typing import Any
 
 from notify import clock, intake
 from notify.errors import NotFound
-from notify.model import Preference, Subscriber
+from notify.model import Preference, Subscriber, is_id
 from notify.store import inbox, people
 from notify.store.database import Database
 
@@ -131,8 +131,9 @@ class Inbox:
         self._mark(id, read=False)
 
     def _mark(self, id: str, *, read: bool) -> None:
+        ids = [id] if is_id(id) else []
         with self.database.write() as connection:
-            found = inbox.mark(connection, self.environment, self.subscriber, [id], read=read, now=clock.now())
+            found = inbox.mark(connection, self.environment, self.subscriber, ids, read=read, now=clock.now())
         if not found:
             remedy = f"List them with `notify log --person {self.subscriber} --channel in_app`."
             raise NotFound(what=f"in-app message of {self.subscriber}", id=id, remedy=remedy)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -42,8 +42,24 @@ def next_tick(after: datetime, at: time, weekdays: frozenset[int], zone_name: st
 
 
 def _existing(wall: datetime) -> datetime:
-    """In a gap the offset before it still applies: the instant is as much later as the gap is wide."""
-    return wall.replace(fold=0).astimezone(UTC)
+    """The instant of a local time; of one that the clocks skip, the end of the gap."""
+    instant = wall.replace(fold=0).astimezone(UTC)
+    if instant.astimezone(wall.tzinfo).replace(tzinfo=None) == wall.replace(tzinfo=None):
+        return instant
+    # In a gap fold=1 reads the time with the offset after it, which is as much too early as fold=0 is too late.
+    early, late = wall.replace(fold=1).astimezone(UTC), instant
+    return _change(early, late, wall.tzinfo)
+
+
+def _change(early: datetime, late: datetime, local: tzinfo | None) -> datetime:
+    """The instant between the two at which the zone's offset changes, to the second."""
+    while late - early > timedelta(seconds=1):
+        middle = early + (late - early) / 2
+        if middle.astimezone(local).utcoffset() == early.astimezone(local).utcoffset():
+            early = middle
+        else:
+            late = middle
+    return late.replace(microsecond=0)
 
 
 def alarm_bucket(instant: datetime, now: datetime) -> datetime:

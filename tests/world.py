@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
 from notify import clock, registry
 from notify.channels.memory import MemoryProvider
@@ -100,7 +100,7 @@ class World:
         """Fast because it is not durable."""
         database = Database(self.settings.database_url)
         for engine in database.engines if database.is_sqlite else ():
-            sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
+            event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
         self._open.callback(database.close)
         return database
 
@@ -224,8 +224,3 @@ class World:
     def told(self) -> Counter[tuple[str, str]]:
         """How many messages of each workflow came to each status."""
         return Counter((row.workflow, row.status) for row in self.messages())
-
-
-def by_subscriber(rows: Iterable[Any]) -> Mapping[str, Any]:
-    """One row a person."""
-    return {row.subscriber: row for row in rows}

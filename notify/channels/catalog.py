@@ -62,7 +62,7 @@ def _written(channel: Channel, subscriber: Subscriber) -> Iterator[str]:
 def _device_tokens(subscriber: Subscriber) -> Iterator[str]:
     """Every token of every push integration. The entries are the application's own JSON: other shapes hold no token."""
     for entry in subscriber.channels:
-        credentials: object = entry.get("credentials")
+        credentials: object = _mapping(entry).get("credentials")
         tokens = _mapping(credentials).get("deviceTokens")
         if isinstance(tokens, list | tuple):
             yield from (token for token in cast("list[object]", tokens) if isinstance(token, str))

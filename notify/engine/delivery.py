@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,7 +34,7 @@ async def deliver(engine: Engine, token: str, queued: Sequence[Queued]) -> None:
 async def deliver_due(engine: Engine, limit: int = 500) -> int:
     """Take up what is due and nobody delivers: retries, and what a lost worker left. Returns how many."""
     token = new_id()
-    queued = await engine.write(_take, token, engine.lease, limit)
+    queued = await engine.write(_take, engine, token, limit)
     unknown = [one for one in queued if one.channel not in engine.providers]
     if unknown:
         await engine.write(_no_provider, token, unknown)
@@ -43,17 +43,17 @@ async def deliver_due(engine: Engine, limit: int = 500) -> int:
     return len(queued)
 
 
-def _take(connection: sa.Connection, environment: str, token: str, lease: timedelta, limit: int) -> list[Queued]:
+def _take(connection: sa.Connection, environment: str, engine: Engine, token: str, limit: int) -> list[Queued]:
     now = clock.now()
-    taken = messages.claim(connection, environment, token=token, lease=lease, now=now, limit=limit)
+    taken = messages.claim(connection, environment, token=token, lease=engine.lease, now=now, limit=limit)
     interrupted = messages.interrupted(connection, environment, [one.id for one in taken], now)
     lost = [one for one in taken if one.id in interrupted and one.delivery is Delivery.AT_MOST_ONCE]
-    settled = [
-        _settled(one, "", Outcome(OutcomeKind.UNKNOWN, detail="the worker was lost during the call"), now)
-        for one in lost
-    ]
+    unknown = Outcome(OutcomeKind.UNKNOWN, detail="the worker was lost during the call")
+    names = {channel: provider.id for channel, provider in engine.providers.items()}
+    settled = [_settled(one, names.get(one.channel, ""), unknown, now) for one in lost]
     messages.settle(connection, environment, token, settled)
-    return [one for one in taken if one not in lost]
+    counted = [replace(one, attempts=one.attempts + 1) if one.id in interrupted else one for one in taken]
+    return [one for one in counted if one.id not in {gone.id for gone in lost}]
 
 
 def _no_provider(connection: sa.Connection, environment: str, token: str, queued: Sequence[Queued]) -> None:

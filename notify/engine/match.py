@@ -157,7 +157,7 @@ class _Page:
 
 def _priority(event: Event, workflow: Workflow) -> int:
     asked = event.data.get("priority") if event.kind is EventKind.TRIGGER else None
-    return Priority[str(asked).upper()] if asked else workflow.priority
+    return Priority.__members__.get(str(asked).upper(), workflow.priority)
 
 
 def _write(

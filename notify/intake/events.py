@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import pydantic
 
-from notify.errors import InvalidEvent, PayloadTooLarge
+from notify.errors import InvalidEvent, InvalidInput, PayloadTooLarge
 from notify.intake.people import channel, parse_recipients
-from notify.intake.values import clean, dumped, object_of, plain, validated
-from notify.model import Event, EventKind, JsonObject, derive, new_id
+from notify.intake.values import dumped, object_of, plain, text_of, validated
+from notify.model import Event, EventKind, JsonObject, Priority, derive, new_id
 
 #: Bytes of JSON one event or trigger may have (Novu's payload limit).
 MAX_BYTES = 524_288
@@ -37,19 +37,19 @@ def parse_event(raw: Any, catalogue: Catalogue, now: datetime) -> Event:
     unknown = sorted(set(envelope) - _ENVELOPE)
     if unknown:
         raise InvalidEvent(field=unknown[0], problem="not part of an event", remedy="Put your own fields into `data`")
-    name = _text(envelope, "name", required=True)
-    known = catalogue.get(name or "")
+    name = text_of(envelope.get("name"), "name")
+    known = catalogue.get(name)
     data = _data(envelope, known)
     return Event(
         uid=new_id(),
         kind=EventKind.EVENT,
-        name=name or "",
+        name=name,
         data=data,
-        ts=_instant(envelope.get("ts"), now),
+        ts=_instant(envelope.get("ts"), "ts", now),
         received_at=now,
-        id=_text(envelope, "id"),
-        v=_text(envelope, "v"),
-        user=object_of(envelope["user"], "user") if envelope.get("user") is not None else None,
+        id=_optional(envelope.get("id"), "id"),
+        v=_optional(envelope.get("v"), "v"),
+        user=_carried(envelope["user"], "user") if envelope.get("user") is not None else None,
         subject=_subject(data, known),
     )
 
@@ -91,51 +91,44 @@ def make_trigger(
     """
     data = {
         "to": parse_recipients(to, "to"),
-        "payload": validated(model, plain({} if payload is None else payload), "payload"),
-        "actor": actor,
-        "tenant": tenant,
+        "payload": validated(model, plain({} if payload is None else payload, "payload"), "payload"),
+        "actor": _optional(actor, "actor"),
+        "tenant": _optional(tenant, "tenant"),
         "channels": _channels(channels),
-        "priority": priority,
+        "priority": _priority(priority),
     }
-    transaction = transaction_id or new_id()
-    trigger = Event(
+    transaction = _optional(transaction_id, "transaction_id") or new_id()
+    return Event(
         uid=derive("trigger", environment, workflow, transaction),
         kind=EventKind.TRIGGER,
         name=workflow,
-        data={key: value for key, value in data.items() if value is not None},
-        ts=_instant(at, now),
+        data=_carried({key: value for key, value in data.items() if value is not None}, "payload"),
+        ts=_instant(at, "at", now),
         received_at=now,
-        id=clean(transaction, "transaction_id"),
+        id=transaction,
     )
-    _checked_size(trigger.data, "payload")
-    return trigger
-
-
-def _text(envelope: Mapping[str, Any], field: str, *, required: bool = False) -> str | None:
-    value = envelope.get(field)
-    if value is None and not required:
-        return None
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidEvent(field=field, problem="must be a non-empty text", remedy=f"Give the event a `{field}`")
-    return clean(value, field)
 
 
 def _data(envelope: Mapping[str, Any], known: EventModel | None) -> JsonObject:
     if "data" not in envelope:
         raise InvalidEvent(field="data", problem="is missing", remedy="Send an object, {} if there is nothing to say")
-    data = object_of(envelope["data"], "data")
-    _checked_size(data, "data")
+    data = _carried(envelope["data"], "data")
     if known is not None:
         validated(known.model, data, "data")
     return data
 
 
-def _checked_size(data: JsonObject, field: str) -> None:
-    text = dumped(data, field)
-    if len(text) > MAX_BYTES:
-        raise PayloadTooLarge(field=field, actual=len(text), allowed=MAX_BYTES)
-    if b"\\u0000" in text:
-        raise InvalidEvent(field=field, problem="holds a NUL character", remedy="Remove \\u0000: no database keeps it")
+def _optional(value: Any, field: str) -> str | None:
+    return None if value is None else text_of(value, field)
+
+
+def _carried(value: Any, field: str) -> dict[str, Any]:
+    """An object as JSON carries it, of a size that is taken."""
+    carried = plain(object_of(value, field), field)
+    size = len(dumped(carried, field))
+    if size > MAX_BYTES:
+        raise PayloadTooLarge(field=field, actual=size, allowed=MAX_BYTES)
+    return carried
 
 
 def _subject(data: JsonObject, known: EventModel | None) -> str | None:
@@ -143,24 +136,40 @@ def _subject(data: JsonObject, known: EventModel | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _instant(value: Any, now: datetime) -> datetime:
+def _instant(value: Any, field: str, now: datetime) -> datetime:
     if value is None:
         return now
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise InvalidEvent(
-                field="ts", problem=f"{value} is naive", remedy="Give it a zone: datetime(…, tzinfo=UTC)"
+                field=field, problem=f"{value} is naive", remedy="Give it a zone: datetime(…, tzinfo=UTC)"
             )
-        return value.astimezone(UTC)
+        return _in_utc(value, field)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LATEST_MS:
-        raise InvalidEvent(field="ts", problem=f"{value!r} is no Unix time in milliseconds", remedy="Send an integer")
+        raise InvalidEvent(field=field, problem=f"{value!r} is no Unix time in milliseconds", remedy="Send an integer")
     return datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
+
+
+def _in_utc(value: datetime, field: str) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise InvalidEvent(field=field, problem=f"{value} is out of range", remedy="Send a year of our times") from None
 
 
 def _channels(value: Any) -> list[str] | None:
     if value is None:
         return None
-    names = [value] if isinstance(value, str) else list(value)
-    for name in names:
-        channel(name, "channels")
-    return names
+    if not isinstance(value, str | list | tuple | set | frozenset):
+        raise InvalidInput(field="channels", problem=f"{value!r} is no list of channels", remedy='Write ["email"]')
+    names = [value] if isinstance(value, str) else list(cast("list[Any]", value))
+    return [channel(name, "channels").value for name in names]
+
+
+def _priority(value: Any) -> str | None:
+    if value is None:
+        return None
+    names = [one.name.lower() for one in Priority]
+    if not isinstance(value, str) or value.lower() not in names:
+        raise InvalidInput(field="priority", problem=f"{value!r} is none", remedy=f"Use one of {', '.join(names)}")
+    return value.lower()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from notify.errors import InvalidInput
-from notify.intake.values import clean, object_of
+from notify.intake.values import kept_text, object_of, plain, text_of
 from notify.model import Channel, Preference
 
 
@@ -14,7 +14,7 @@ def channel(name: Any, field: str) -> Channel:
     """The channel of that name."""
     try:
         return Channel(name)
-    except ValueError:
+    except (ValueError, TypeError):
         raise InvalidInput(
             field=field, problem=f"no channel is called {name!r}", remedy=f"Use one of {', '.join(Channel)}"
         ) from None
@@ -31,6 +31,10 @@ _PERSON = {
     "data": "data",
     "channels": "channels",
 }
+
+
+#: Characters a person's e-mail address, name or picture may have.
+_LONGEST = 2000
 
 
 def parse_recipients(to: Any, field: str) -> list[dict[str, Any]]:
@@ -50,9 +54,7 @@ def _recipient(one: Any, field: str) -> dict[str, Any]:
 
 
 def _subscriber_id(value: Any, field: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise InvalidInput(field=field, problem="the id must be a non-empty text", remedy="Use your own user id")
-    return clean(value, field)
+    return text_of(value, field)
 
 
 def parse_subscriber(raw: Any, field: str = "subscriber") -> tuple[dict[str, Any], list[Preference]]:
@@ -69,8 +71,17 @@ def parse_subscriber(raw: Any, field: str = "subscriber") -> tuple[dict[str, Any
         )
     id_ = _subscriber_id(person.get("subscriberId"), f"{field}.subscriberId")
     row = {column: _person_value(name, person[name], field) for name, column in _PERSON.items() if name in person}
-    choices = [_choice(id_, one, f"{field}.preferences") for one in person.get("preferences") or ()]
+    chosen = _list(person.get("preferences"), f"{field}.preferences")
+    choices = [_choice(id_, one, f"{field}.preferences[{place}]") for place, one in enumerate(chosen)]
     return {"id": id_, **row}, choices
+
+
+def _list(value: Any, field: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list | tuple):
+        raise InvalidInput(field=field, problem=f"must be a list, not {type(value).__name__}", remedy="Write […]")
+    return list(cast("list[Any]", value))
 
 
 def _person_value(name: str, value: Any, field: str) -> Any:
@@ -83,7 +94,11 @@ def _person_value(name: str, value: Any, field: str) -> Any:
             problem=f"must be {expected.__name__}, not {type(value).__name__}",
             remedy="Correct it",
         )
-    return value
+    if name == "channels":
+        return [
+            object_of(one, f"{field}.channels[{place}]") for place, one in enumerate(plain(value, f"{field}.channels"))
+        ]
+    return kept_text(value, f"{field}.{name}", _LONGEST) if expected is str else plain(value, f"{field}.{name}")
 
 
 def _choice(subscriber: str, raw: Any, field: str) -> Preference:
@@ -91,4 +106,6 @@ def _choice(subscriber: str, raw: Any, field: str) -> Preference:
     enabled = one.get("enabled")
     if not isinstance(enabled, bool):
         raise InvalidInput(field=f"{field}.enabled", problem=f"{enabled!r} is not true or false", remedy="Correct it")
-    return Preference(subscriber, one.get("workflow"), channel(one.get("channel"), f"{field}.channel"), enabled)
+    workflow = one.get("workflow")
+    named = None if workflow is None else text_of(workflow, f"{field}.workflow")
+    return Preference(subscriber, named, channel(one.get("channel"), f"{field}.channel"), enabled)

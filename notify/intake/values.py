@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pydantic
 
 from notify.errors import InvalidEvent
 
+#: Characters a name or an id may have.
+LONGEST = 255
 
-def plain(value: Any) -> Any:
-    """The value as JSON would carry it: pydantic models and aware datetimes become objects and ISO 8601 texts."""
+
+def plain(value: Any, field: str = "data") -> Any:
+    """The value as JSON would carry it: pydantic models and aware datetimes become objects and ISO 8601 texts.
+
+    What no database or no JSON keeps (NUL, half a surrogate, NaN, a key that is no text) is an InvalidEvent.
+    """
+    carried = orjson.loads(dumped(value, field))
+    _refuse(value, field)
+    return carried
+
+
+def _refuse(value: Any, field: str) -> None:
+    if isinstance(value, str) and "\0" in value:
+        raise InvalidEvent(field=field, problem="holds a NUL character", remedy="Remove it: no database keeps it")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidEvent(field=field, problem=f"{value} is not JSON", remedy="Send a number, or null")
     if isinstance(value, pydantic.BaseModel):
-        return value.model_dump(mode="json")
-    return orjson.loads(dumped(value, "data"))
+        _refuse(value.model_dump(), field)
+    elif isinstance(value, Mapping):
+        for key, one in cast("Mapping[Any, Any]", value).items():
+            _refuse(key, field)
+            _refuse(one, f"{field}.{key}")
+    elif isinstance(value, list | tuple):
+        for place, one in enumerate(cast("list[Any]", value)):
+            _refuse(one, f"{field}[{place}]")
 
 
 def validated(model: Any, value: Any, field: str) -> Any:
@@ -41,21 +64,32 @@ def _invalid(error: pydantic.ValidationError, field: str) -> InvalidEvent:
 
 
 def object_of(value: Any, field: str) -> dict[str, Any]:
-    """A JSON object, or an InvalidEvent naming the field."""
+    """A JSON object with texts as keys, or an InvalidEvent naming the field."""
     if not isinstance(value, Mapping):
         raise InvalidEvent(
             field=field, problem=f"must be a JSON object, not {type(value).__name__}", remedy='Write {"key": …}'
         )
-    return dict(value)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
+    found = dict(cast("Mapping[Any, Any]", value))
+    for key in found:
+        if not isinstance(key, str):
+            raise InvalidEvent(field=field, problem=f"{key!r} is no name of a field", remedy="Use texts as keys")
+    return found
 
 
-def clean(text: str, field: str) -> str:
-    """A text that every database keeps: no NUL, at most 255 characters."""
-    if "\x00" in text or len(text) > 255:
-        raise InvalidEvent(
-            field=field, problem="holds a NUL character or is longer than 255", remedy="Shorten or clean it"
-        )
-    return text
+def text_of(value: Any, field: str) -> str:
+    """A text that is not empty and that every database keeps: no NUL, no half surrogate, at most 255 characters."""
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidEvent(field=field, problem="must be a non-empty text", remedy=f"Give `{field}` a text")
+    return kept_text(value, field, LONGEST)
+
+
+def kept_text(value: str, field: str, longest: int) -> str:
+    """The text, or an InvalidEvent when a database would not keep it."""
+    dumped(value, field)
+    if "\0" in value or len(value) > longest:
+        problem = f"holds a NUL character or is longer than {longest}"
+        raise InvalidEvent(field=field, problem=problem, remedy="Shorten or clean it")
+    return value
 
 
 def dumped(value: Any, field: str) -> bytes:

@@ -113,12 +113,14 @@ class Database:
     def _translated(self) -> Generator[None]:
         try:
             yield
-        except exc.OperationalError as error:
+        except (exc.IntegrityError, exc.ProgrammingError, exc.DataError, exc.InternalError):
+            raise
+        except exc.DatabaseError as error:
             if getattr(error.orig, "sqlstate", None) in _RETRYABLE:
                 raise
             raise self._unavailable(error) from error
 
-    def _unavailable(self, error: exc.OperationalError) -> StoreUnavailable | StoreNotWritable:
+    def _unavailable(self, error: exc.DatabaseError) -> StoreUnavailable | StoreNotWritable:
         problem = str(error.orig).strip().splitlines()[0]
         if self.is_sqlite and any(word in problem for word in ("readonly", "unable to open", "disk is full")):
             return StoreNotWritable(folder=str(Path(self.url.database or "").parent), problem=problem)

@@ -3,37 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from notify.model import Event, EventKind, Receipt, Verdict, is_id
-from notify.store.database import Row, insert, insert_new
+from notify.store.database import Row, insert_new, insert_returning, upsert
 from notify.store.tables import dedupe, events, omissions, outbox
 from notify.store.types import among
 
 #: An id seen again within this time of its first reception starts no work (Inngest's event contract).
 DEDUPE_WINDOW = timedelta(hours=24)
+#: Who owns a key before its owner is known.
+_NOBODY = "00000000-0000-0000-0000-000000000000"
 _ENVELOPE = ("uid", "kind", "name", "id", "ts", "received_at", "data", "v", "user", "subject")
 
 
 def accept(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> list[Receipt]:
     """Store the batch with a verdict for each, in order. A duplicate's receipt carries the first one's uid."""
-    first = _first_of_each(batch)
-    fresh = _claim_ids(connection, environment, list(first.values()))
-    earlier = _earlier(connection, environment, [key for key in first if first[key].uid not in fresh])
-    receipts: list[Receipt] = []
-    rows: list[Row] = []
-    for event in batch:
-        key = _dedupe_key(event)
-        owner = event.uid if key is None else earlier.get(key) or first[key].uid
-        duplicate = key is not None and (owner != event.uid or first[key] is not event or key in earlier)
-        if not duplicate:
-            rows.append(_row(environment, event) | {"verdict": Verdict.ACCEPTED})
-        receipts.append(_receipt(event, owner, Verdict.DUPLICATE if duplicate else Verdict.ACCEPTED))
-    insert_new(connection, events, rows)
-    return receipts
+    owners = _owners(connection, environment, batch)
+    receipts = [_receipt(event, owners.get(event.uid, event.uid)) for event in batch]
+    accepted = [event for event in batch if event.uid not in owners]
+    stored = _new(connection, environment, accepted)
+    return [
+        receipt if event.uid in stored else replace(receipt, verdict=Verdict.DUPLICATE)
+        for event, receipt in zip(batch, receipts, strict=True)
+    ]
+
+
+def _new(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> set[str]:
+    """Store the events; answers the uids that are new. A trigger's uid follows from its transaction id for good."""
+    rows = [_row(environment, event) | {"verdict": Verdict.ACCEPTED} for event in batch]
+    return insert_returning(connection, events, rows, events.c.uid)
+
+
+def _owners(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> dict[str, str]:
+    """For each duplicate of the batch, by uid, the uid of the event that was first within the window."""
+    keyed = [(key, event) for event in batch if (key := _dedupe_key(event)) is not None]
+    first = _seen(connection, environment, [key for key, _ in keyed])
+    owners: dict[str, str] = {}
+    changed: dict[tuple[str, str], Row] = {}
+    for key, event in sorted(keyed, key=lambda pair: pair[1].received_at):
+        seen = first.get(key)
+        if seen is not None and seen[0] > event.received_at - DEDUPE_WINDOW:
+            if seen[1] != event.uid:
+                owners[event.uid] = seen[1]
+            continue
+        first[key] = (event.received_at, event.uid)
+        changed[key] = _first_row(environment, key, event)
+    upsert(connection, dedupe, [changed[key] for key in sorted(changed)], ["first_seen", "uid"])
+    return owners
+
+
+def _first_row(environment: str, key: tuple[str, str], event: Event) -> Row:
+    name, id_ = key
+    return {"environment": environment, "name": name, "id": id_, "first_seen": event.received_at, "uid": event.uid}
 
 
 def _dedupe_key(event: Event) -> tuple[str, str] | None:
@@ -43,57 +69,31 @@ def _dedupe_key(event: Event) -> tuple[str, str] | None:
     return (f"trigger:{event.name}" if event.kind is EventKind.TRIGGER else event.name, event.id)
 
 
-def _first_of_each(batch: Sequence[Event]) -> dict[tuple[str, str], Event]:
-    first: dict[tuple[str, str], Event] = {}
-    for event in batch:
-        key = _dedupe_key(event)
-        if key is not None:
-            first.setdefault(key, event)
-    return first
-
-
-def _claim_ids(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> set[str]:
-    """The uids whose (name, id) was free, or first seen longer ago than the window."""
-    if not batch:
-        return set()
-    statement = insert(connection, dedupe)
-    statement = statement.on_conflict_do_update(
-        index_elements=["environment", "name", "id"],
-        set_={"first_seen": statement.excluded.first_seen, "uid": statement.excluded.uid},
-        where=dedupe.c.first_seen <= sa.bindparam("horizon", type_=dedupe.c.first_seen.type),
-    ).returning(dedupe.c.uid)
-    horizon = min(event.received_at for event in batch) - DEDUPE_WINDOW
-    return set(
-        connection.execute(
-            statement, [row | {"horizon": horizon} for row in _dedupe_rows(environment, batch)]
-        ).scalars()
-    )
-
-
-def _dedupe_rows(environment: str, batch: Sequence[Event]) -> list[Row]:
-    # Sorted, so that two batches never wait for each other.
-    keyed = [(key, event) for event in batch if (key := _dedupe_key(event)) is not None]
-    return [
-        {"environment": environment, "name": name, "id": id_, "first_seen": event.received_at, "uid": event.uid}
-        for (name, id_), event in sorted(keyed, key=lambda pair: pair[0])
-    ]
-
-
-def _earlier(
+def _seen(
     connection: sa.Connection, environment: str, keys: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], str]:
+) -> dict[tuple[str, str], tuple[datetime, str]]:
+    """When each key was first seen and by whom. A key nobody has is claimed first, so that two never both own it."""
     if not keys:
         return {}
-    query = sa.select(dedupe.c.name, dedupe.c.id, dedupe.c.uid).where(
-        dedupe.c.environment == environment,
-        among(dedupe.c.name, {name for name, _ in keys}),
-        among(dedupe.c.id, [id_ for _, id_ in keys]),
+    placeholder = datetime.fromtimestamp(0, UTC)
+    claims = [
+        {"environment": environment, "name": name, "id": id_, "first_seen": placeholder, "uid": _NOBODY}
+        for name, id_ in sorted(set(keys))
+    ]
+    insert_new(connection, dedupe, claims)
+    query = (
+        sa.select(dedupe.c.name, dedupe.c.id, dedupe.c.first_seen, dedupe.c.uid)
+        .where(dedupe.c.environment == environment)
+        .where(among(dedupe.c.name, {name for name, _ in keys}), among(dedupe.c.id, {id_ for _, id_ in keys}))
+        .order_by(dedupe.c.name, dedupe.c.id)
+        .with_for_update()
     )
     wanted = set(keys)
-    return {(name, id_): uid for name, id_, uid in connection.execute(query) if (name, id_) in wanted}
+    found = {(row.name, row.id): (row.first_seen, row.uid) for row in connection.execute(query)}
+    return {key: seen for key, seen in found.items() if key in wanted and seen[1] != _NOBODY}
 
 
-def _receipt(event: Event, uid: str, verdict: Verdict | None) -> Receipt:
+def _receipt(event: Event, uid: str, verdict: Verdict | None = Verdict.ACCEPTED) -> Receipt:
     transaction = event.transaction_id if event.kind is EventKind.TRIGGER else uid
     return Receipt(uid=uid, name=event.name, id=event.id, verdict=verdict, transaction_id=transaction)
 

@@ -42,16 +42,31 @@ def put(connection: Any, store: sa.URL, environment: str, batch: Sequence[Event]
 
 def _sqlalchemy(connection: sa.Connection, store: sa.URL, environment: str, batch: Sequence[Event]) -> list[Receipt]:
     _same(_place(connection.engine.url), _place(store))
-    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
-        raise NotInTransaction
+    _begun(connection)
     return put_in_outbox(connection, environment, batch)
 
 
-def _sqlite(connection: sqlite3.Connection, store: sa.URL, environment: str, batch: Sequence[Event]) -> list[Receipt]:
-    file = next(row[2] for row in connection.execute("PRAGMA database_list") if row[1] == "main")
-    _same(str(Path(file).resolve()), _place(store))
+def _begun(connection: sa.Connection) -> None:
+    """Refuse a connection that commits each statement, however it came to do so: ask the driver's own connection."""
+    connection.execute(sa.select(1))
+    raw: Any = connection.connection.dbapi_connection
+    if isinstance(raw, sqlite3.Connection):
+        _in_transaction(raw)
+    elif raw.info.transaction_status is TransactionStatus.IDLE:
+        raise NotInTransaction
+
+
+def _in_transaction(connection: sqlite3.Connection) -> None:
     if connection.isolation_level is None and not connection.in_transaction:
         raise NotInTransaction
+
+
+def _sqlite(connection: sqlite3.Connection, store: sa.URL, environment: str, batch: Sequence[Event]) -> list[Receipt]:
+    cursor = connection.cursor()
+    cursor.row_factory = None
+    file = next(row[2] for row in cursor.execute("PRAGMA database_list") if row[1] == "main")
+    _same(str(Path(file).resolve()) if file else "", _place(store))
+    _in_transaction(connection)
     marks = ", ".join("?" for _ in _COLUMNS)
     rows = [_values(environment, event, iso) for event in batch]
     connection.executemany(f"INSERT INTO outbox ({_NAMES}) VALUES ({marks})", rows)
@@ -97,7 +112,7 @@ def _receipts(batch: Sequence[Event]) -> list[Receipt]:
 
 def _place(url: sa.URL) -> str:
     database = url.database or ""
-    return str(Path(database).resolve()) if url.get_backend_name() == "sqlite" else database
+    return str(Path(database).resolve()) if database and url.get_backend_name() == "sqlite" else database
 
 
 def _same(theirs: str, ours: str) -> None:

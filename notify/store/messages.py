@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.model import Channel, Content, Delivery, MessageStatus, OutcomeKind
-from notify.store.database import Row, insert_returning, upsert
+from notify.store.database import Row, insert, insert_returning
 from notify.store.tables import attempts, messages
 from notify.store.types import among, database_now
 
@@ -64,7 +64,7 @@ def claim(
 def interrupted(connection: sa.Connection, environment: str, ids: Sequence[str], now: datetime) -> set[str]:
     """Of these messages, those whose last attempt has no outcome; it is recorded as unknown."""
     open_ = sa.and_(_A.environment == environment, among(_A.message, ids), _A.outcome.is_(None))
-    return set(
+    lost = set(
         connection.execute(
             attempts.update()
             .where(open_)
@@ -72,6 +72,9 @@ def interrupted(connection: sa.Connection, environment: str, ids: Sequence[str],
             .returning(_A.message)
         ).scalars()
     )
+    mine = sa.and_(_M.environment == environment, among(_M.id, sorted(lost)))
+    connection.execute(messages.update().where(mine).values(attempts=_M.attempts + 1))
+    return lost
 
 
 def queued(row: Any) -> Queued:
@@ -107,10 +110,20 @@ def lock(connection: sa.Connection, environment: str, ids: Sequence[str], token:
 
 
 def record_attempts(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> None:
-    """Write starts and outcomes: rows of `message`, `number`, `provider`, `started_at` and, once known, the rest."""
+    """Write starts and outcomes: rows of `message`, `number`, `provider`, `started_at` and, once known, the rest.
+
+    An outcome stands: an answer that comes after its call was given up as unknown changes nothing.
+    """
     blank: Row = dict.fromkeys(column.name for column in attempts.columns)
+    statement = insert(connection, attempts)
     changes = ("finished_at", "outcome", "provider_message_id", "detail")
-    upsert(connection, attempts, [blank | row | {"environment": environment} for row in rows], changes)
+    statement = statement.on_conflict_do_update(
+        index_elements=["environment", "message", "number"],
+        set_={name: statement.excluded[name] for name in changes},
+        where=_A.outcome.is_(None),
+    )
+    if rows:
+        connection.execute(statement, [blank | row | {"environment": environment} for row in rows])
 
 
 #: What an attempt may change in its message.

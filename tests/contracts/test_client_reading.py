@@ -160,7 +160,9 @@ async def test_everything_can_be_awaited(tmp_path: Path, url: str) -> None:
             await local.settle(world.engine)
             found = await notify.outcomes("tx")
             cancelled = await notify.cancel("tx")
+            unread = await notify.call(lambda own: own.inbox("bob").count())
 
+    assert unread == 1
     assert [first.verdict, again[0].verdict] == [Verdict.ACCEPTED, Verdict.DUPLICATE]
     assert (twice.verdict, twice.uid) == (Verdict.DUPLICATE, event.uid)
     assert {one["channel"]: one["reason"] for one in sent} == {"in_app": None, "email": "missing_address"}
@@ -170,7 +172,11 @@ async def test_everything_can_be_awaited(tmp_path: Path, url: str) -> None:
 
 def test_whatever_can_be_called_can_be_awaited() -> None:
     public = {name for name in vars(Notify) if not name.startswith("_")}
-    missing = public - {name for name in dir(AsyncNotify) if not name.startswith("_")} - {"registry"}
+    missing = (
+        public
+        - {name for name in dir(AsyncNotify) if not name.startswith("_")}
+        - {"registry", "inbox", "subscribers", "preferences", "reports"}
+    )
 
     assert missing == set()
     for name in public & set(vars(AsyncNotify)) - {"from_env"}:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import sqlalchemy as sa
+from sqlalchemy import event
 
 from notify.engine import batch, delivery, match
 from notify.engine.work import Tally
@@ -63,12 +63,12 @@ def statements(database: Database) -> Iterator[list[str]]:
                 found.append(" ".join(statement.split()).replace(" = ", "=")[:120])
 
     for engine in database.engines:
-        sa.event.listen(engine, "before_cursor_execute", note)
+        event.listen(engine, "before_cursor_execute", note)
     try:
         yield found
     finally:
         for engine in database.engines:
-            sa.event.remove(engine, "before_cursor_execute", note)
+            event.remove(engine, "before_cursor_execute", note)
 
 
 def assign_to_all(world: World, how: str) -> None:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 
 from notify.engine import batch, local, match
+from notify.engine.context import Engine
 from notify.model import new_id
 from notify.store.tables import windows
 from tests.world import START, World, migrated
@@ -164,12 +165,12 @@ def expected(happened: Sequence[Happened]) -> list[tuple[str, str, list[int]]]:
     return sorted(found)
 
 
-async def settled_by_two(world: World, dice: random.Random) -> None:
+async def settled_by_two(engines: list[Engine], dice: random.Random) -> None:
     """Two processes at work side by side."""
-    engines = [world.engine, world.another()]
     dice.shuffle(engines)
     await asyncio.gather(*(local.settle(engine) for engine in engines))
-    await local.settle(world.engine)
+    for engine in engines:
+        await local.settle(engine)
 
 
 HAPPENED = st.lists(
@@ -193,6 +194,7 @@ def test_items_are_events_less_withdrawn_ones_and_windows_are_those_drawn_on_pap
     with World(tmp_path, url, environment=environment) as world:
         world.workflow(BURST, "burst/hello.email")
         world.people("ann", "bob")
+        engines = [world.engine, world.another()]
         gone, before = 0, -1
         for until in (*sorted(dice.sample(range(90), 2)), 90, 200):
             world.clock.at = START + timedelta(minutes=until)
@@ -201,7 +203,7 @@ def test_items_are_events_less_withdrawn_ones_and_windows_are_those_drawn_on_pap
                 urgency = dice.choice(["low", "critical"])  # so that they join in another order than they happened
                 then = START + timedelta(minutes=at)
                 world.trigger("burst", who, {"key": key, "at": at}, at=then, priority=urgency)
-            asyncio.run(settled_by_two(world, dice))
+            asyncio.run(settled_by_two(engines, dice))
             waiting = [row for row in world.notifications() if row.status == "waiting" and dice.random() < withdrawn]
             gone += sum(world.notify.cancel(row.transaction_id) for row in waiting)
             before = until

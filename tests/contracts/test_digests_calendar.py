@@ -133,10 +133,16 @@ def test_a_digest_by_hand_takes_what_happened_between_since_and_until_and_leaves
     assert collected(daily) == [[10, 20], [0, 30]]
 
 
+def in_twos(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a transaction close two windows at most."""
+    usual = closing.close_calendar.__kwdefaults__ or {}
+    monkeypatch.setattr(closing.close_calendar, "__kwdefaults__", usual | {"limit": 2})
+
+
 def test_a_digest_by_hand_reaches_everybody_however_many_have_only_older_news(
     daily: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(closing.close_calendar.__kwdefaults__, "limit", 2)
+    in_twos(monkeypatch)
     for who in ("ann", "bob", "cid"):
         happen(daily, 0, who)
     happen(daily, 20, "zoe")
@@ -146,7 +152,7 @@ def test_a_digest_by_hand_reaches_everybody_however_many_have_only_older_news(
 
 
 def test_a_tick_closes_everything_that_is_due_however_much_it_is(daily: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(closing.close_calendar.__kwdefaults__, "limit", 2)
+    in_twos(monkeypatch)
     for who in ("ann", "bob", "cid", "dan", "eve"):
         happen(daily, 0, who)
     daily.settle()

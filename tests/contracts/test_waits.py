@@ -112,6 +112,43 @@ def test_steps_added_before_a_wait_one_is_in_are_skipped_run_and_passed(world: W
     assert told == {("added.email", "skipped", "added_after_start"), ("hello.email", "sent", None)}
 
 
+def waiting_for(line: str) -> str:
+    return f"""
+@workflow("nap", retries=0)
+async def nap(n: Notification[dict[str, Any]]) -> None:
+    {line}
+"""
+
+
+def test_a_message_asked_for_beside_a_wait_goes_out_before_the_wait(world: World) -> None:
+    world.workflow(waiting_for('await n.all(n.email("hello"), n.sleep("pause", hours=1))'), "nap/hello.email")
+    world.trigger("nap", "ann")
+
+    world.settle()
+
+    assert world.told() == {("nap", "sent"): 1}
+
+
+def test_two_waits_at_once_last_as_long_as_the_longer_one(world: World) -> None:
+    world.workflow(waiting_for('calls.append(await n.all(n.sleep("long", hours=3), n.sleep("short", hours=1)))'))
+    world.trigger("nap", "ann")
+    world.settle()
+
+    seen = [(world.advance(hours=1), list(world.module().calls))[1] for _ in range(3)]
+
+    assert seen == [[], [], [[True, True]]]
+
+
+def test_a_step_awaited_in_finally_during_a_wait_fails_the_notification(world: World) -> None:
+    line = 'try:\n        await n.sleep("pause", hours=1)\n    finally:\n        await n.email("hello")'
+    world.workflow(waiting_for(line), "nap/hello.email")
+    world.trigger("nap", "ann")
+
+    world.settle()
+
+    assert world.statuses() == [("failed", "raised")]
+
+
 # --- cancelling by transaction ------------------------------------------------------------------
 
 

@@ -60,20 +60,8 @@ def _remembered(key: str, kind: str, value: Any = None, state: StepState = StepS
 
 def _player(body: Body, subscriber: str, memo: Sequence[Remembered], retries: int) -> Player:
     event = Event(subscriber, EventKind.EVENT, "it/happened", {}, START, START)
-    claimed = Claimed(
-        subscriber,
-        "tested",
-        subscriber,
-        event,
-        event.uid,
-        START,
-        1,
-        None,
-        None,
-        0,
-        START,
-        {one.key: one for one in memo},
-    )
+    known = {one.key: one for one in memo}
+    claimed = Claimed(subscriber, "tested", subscriber, event, event.uid, START, 1, None, None, 0, START, known)
     person = Subscriber(subscriber)
     notification = Notification[Any](
         id=subscriber, event=event, payload={}, subscriber=person, started_at=START, parameters={}
@@ -157,8 +145,7 @@ def test_finally_around_a_wait_runs_and_nothing_has_ended() -> None:
 
     performer = play(body)
 
-    assert closed == ["ann"]
-    assert performer.endings == {}
+    assert (closed, performer.endings) == (["ann"], {})
 
 
 def test_a_step_awaited_in_finally_during_a_wait_fails_with_its_key() -> None:
@@ -256,7 +243,6 @@ def test_a_key_used_twice_is_a_duplicate_step() -> None:
     performer = play(body)
 
     assert performer.error().startswith("Step 'hello.email' is used twice in 'tested'")
-    assert performer.endings["ann"].again is False
 
 
 def test_a_key_that_changed_its_kind_is_a_changed_step() -> None:

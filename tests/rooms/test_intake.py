@@ -198,7 +198,7 @@ def test_an_event_the_catalogue_does_not_know_carries_what_it_likes() -> None:
 )
 @pytest.mark.parametrize("field", ["data", "user"])
 def test_no_nul_character_hides_in_an_object(field: str, data: Any) -> None:
-    assert refused(**{field: data}).field == field
+    assert refused(**{field: data}).field.startswith(field)
 
 
 def test_a_text_that_only_spells_the_escape_is_kept() -> None:
@@ -212,7 +212,7 @@ def test_a_text_that_only_spells_the_escape_is_kept() -> None:
     ids=lambda one: repr(one)[:9],
 )
 def test_what_json_cannot_carry_is_refused(field: str, value: Any) -> None:
-    assert refused(**{field: {"a": value}}).field == field
+    assert refused(**{field: {"a": value}}).field.startswith(field)
 
 
 def test_data_with_python_values_is_kept_as_json_would_carry_it() -> None:
