@@ -71,6 +71,8 @@ def _add(one: Any, file: Path, found: dict[str, Workflow], events: dict[str, Eve
 
 def _read(file: Path) -> list[Any]:
     name = file.stem if file.stem.startswith("_") else f"notify_flows.{file.stem}"
+    if _is_read(name, file):
+        return []
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
@@ -80,8 +82,14 @@ def _read(file: Path) -> list[Any]:
         try:
             spec.loader.exec_module(module)
         except Exception as error:
+            del sys.modules[name]
             raise _broken(file, error) from error
     return found
+
+
+def _is_read(name: str, file: Path) -> bool:
+    """Whether a neighbour imported this shared file already: it is one module, read once."""
+    return getattr(sys.modules.get(name), "__file__", None) == str(file)
 
 
 def _broken(file: Path, error: Exception) -> BrokenWorkflowFile:

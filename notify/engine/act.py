@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from notify import clock, intake
 from notify.engine.context import Engine
 from notify.engine.driver import LOST, WAITS, Answer, Request
+from notify.engine.wait import want_alarms
 from notify.errors import InvalidInput, NotifyError, StepFailed, described
 from notify.facts import is_bulk, with_history
 from notify.model import Event, StepState, derive
@@ -25,6 +27,15 @@ from notify.workflow import Workflow
 #: Seconds one call of an author's function may take, and how many run side by side.
 TIMEOUT = 30.0
 CONCURRENCY = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A function's result, and the JSON it is kept as."""
+
+    value: Any
+    json: Any
+
 
 Result = tuple[Any, BaseException | None]
 
@@ -64,8 +75,9 @@ async def _call(function: Callable[..., Any], requests: Sequence[Request]) -> di
 
 
 async def _call_for_all(function: Callable[..., Any], requests: Sequence[Request]) -> list[Result]:
-    columns = [list(column) for column in zip(*(_run(request).args for request in requests), strict=True)]
     try:
+        rows = list(zip(*(_run(request).args for request in requests), strict=True))
+        columns = [list(column) for column in rows]
         values = await _called(function, *columns, **_run(requests[0]).options)
         if len(values) != len(requests):
             problem = f"{function.__name__} answered {len(values)} values for {len(requests)} callers"
@@ -95,8 +107,10 @@ async def _called(function: Callable[..., Any], *args: Any, **options: Any) -> A
 def _valid(function: Callable[..., Any], value: Any, *, bulk: bool) -> Result:
     """The value as its annotation reads it; what cannot be kept as JSON is the author's mistake."""
     try:
-        return result_type(function, bulk=bulk).validate_python(value), None
-    except (pydantic.ValidationError, TypeError) as error:
+        kind = result_type(function, bulk=bulk)
+        valid = kind.validate_python(value)
+        return Kept(valid, kind.dump_python(valid, mode="json")), None
+    except (ValueError, TypeError) as error:
         return None, StepFailed(key=function.__name__, problem=f"its result does not fit its annotation: {error}")
 
 
@@ -136,6 +150,7 @@ def _remember_runs(
             waiting.append(_waiting(request, retry_at(tries, now)))
     memos.remember(connection, environment, rows)
     notifications.suspend(connection, environment, waiting, now)
+    want_alarms(connection, environment, workflow.id, [row["wake_at"] for row in waiting], now)
     return answers
 
 
@@ -158,9 +173,7 @@ def _outcome(
     workflow: Workflow, request: Request, value: Any, error: BaseException | None
 ) -> tuple[dict[str, Any], Answer]:
     if error is None:
-        function = _run(request).function
-        kept = result_type(function, bulk=is_bulk(function)).dump_python(value, mode="json")
-        return {"state": StepState.COMPLETED, "value": kept, "error": None}, Answer(value)
+        return {"state": StepState.COMPLETED, "value": value.json, "error": None}, Answer(value.value)
     memory = request.claimed.memo.get(request.step.key)
     tries = (memory.value["tries"] if memory else 0) + 1
     facts = dict(described(error))

@@ -16,6 +16,7 @@ from notify.engine.context import Engine
 from notify.engine.decide import payload_of
 from notify.engine.driver import Ending, Player, drive
 from notify.engine.heartbeat import heartbeat
+from notify.engine.wait import want_alarms
 from notify.engine.work import Stage, Tally, Work, with_memos
 from notify.errors import described
 from notify.model import Claimed, NotificationStatus, Subscriber, new_id
@@ -62,6 +63,8 @@ def _rouse(connection: sa.Connection, environment: str, workflow: str, now: date
     joinable = notifications.undecided_before(connection, environment, workflow)
     horizon = min(filter(None, [now, events.watermark(connection, environment, now), joinable]))
     closed = closing.close_due(connection, environment, workflow, horizon=horizon, now=now, limit=PAGE)
+    if closed and (ends := windows.next_close(connection, environment, workflow)):
+        want_alarms(connection, environment, workflow, [ends], now)
     return woken + closed
 
 
@@ -129,7 +132,8 @@ def _players(workflow: Workflow, claim: _Claim) -> tuple[list[Player], list[Endi
         person = claim.people.get(one.subscriber) or Subscriber(one.subscriber)
         try:
             notification = _notification(workflow, one, person, adapter)
-        except pydantic.ValidationError as error:
+        except Exception as error:
+            # A payload's model is the author's code: whatever it raises concerns this notification only.
             endings.append(_unusable(one, error))
             continue
         players.append(Player(one, workflow(notification), workflow.retries))
@@ -151,8 +155,10 @@ def _notification(
     )
 
 
-def _unusable(one: Claimed, error: pydantic.ValidationError) -> Ending:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    message = f"event {one.event.id or one.event.uid}: data.{field}: {first['msg']}"
+def _unusable(one: Claimed, error: Exception) -> Ending:
+    problem = f"{type(error).__name__}: {error}"
+    if isinstance(error, pydantic.ValidationError):
+        first = error.errors()[0]
+        problem = f"data.{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    message = f"event {one.event.id or one.event.uid}: {problem}"
     return Ending(one, NotificationStatus.FAILED, "invalid_payload", {**described(error), "message": message})

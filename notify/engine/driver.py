@@ -11,10 +11,17 @@ import asyncio
 import contextvars
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+import traceback
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
+from notify.engine.rounds import LOST as LOST
+from notify.engine.rounds import WAITS as WAITS
+from notify.engine.rounds import Answer as Answer
+from notify.engine.rounds import Ending as Ending
+from notify.engine.rounds import Performer as Performer
+from notify.engine.rounds import Player as Player
+from notify.engine.rounds import Request as Request
 from notify.errors import (
     AuthorError,
     AwaitedOutsideStep,
@@ -25,88 +32,12 @@ from notify.errors import (
     SuspendedInFinally,
     described,
 )
-from notify.model import Claimed, JsonObject, MessageStatus, NotificationStatus, Remembered, StepState
+from notify.model import MessageStatus, NotificationStatus, Remembered, StepState
 from notify.steps import All, Decision, Send, Skip, Step
 
 log = logging.getLogger("notify.driver")
 #: A body that computes longer than this between two steps holds everybody up; it is reported with its line.
 SLOW = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One step to perform for one notification."""
-
-    claimed: Claimed
-    step: Step[Any]
-    #: Why the step is skipped rather than performed: it is new code before steps already remembered.
-    past: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What performing a step came to: a value, an error to raise in the body, a wait, or a lost claim."""
-
-    value: Any = None
-    error: Exception | None = None
-    waits: bool = False
-    lost: bool = False
-
-
-WAITS = Answer(waits=True)
-LOST = Answer(lost=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How one notification ended; `again` when its body failed and may be tried again."""
-
-    claimed: Claimed
-    status: NotificationStatus
-    reason: str | None = None
-    error: JsonObject | None = None
-    again: bool = False
-
-
-class Performer(Protocol):
-    """Does the work of a round. Answers come in the order of the requests."""
-
-    async def perform(self, kind: str, requests: Sequence[Request]) -> Sequence[Answer]:
-        """Perform one kind of step for a group."""
-        ...
-
-    def recollect(self, claimed: Claimed, step: Step[Any], remembered: Remembered) -> Any:
-        """A remembered step's result as the body expects it."""
-        ...
-
-    async def finish(self, endings: Sequence[Ending]) -> None:
-        """Record who ended how."""
-        ...
-
-
-@dataclass
-class Player:
-    """One notification's coroutine and what it waits for."""
-
-    claimed: Claimed
-    coroutine: Coroutine[Any, Any, Skip | None]
-    retries: int
-    context: contextvars.Context = field(default_factory=contextvars.copy_context)
-    used: set[str] = field(default_factory=lambda: set[str]())
-    asked: list[Request] = field(default_factory=lambda: list[Request]())
-    answers: dict[str, Answer] = field(default_factory=lambda: dict[str, Answer]())
-    group: All[Any] | Step[Any] | None = None
-    #: The place in the memo up to which this run has come.
-    place: int = -1
-    sent: bool = False
-    failure: JsonObject | None = None
-    ending: Ending | None = None
-    gone: bool = False
-
-    @property
-    def done(self) -> bool:
-        """True when there is nothing left to drive."""
-        return self.gone or self.ending is not None
 
 
 async def drive(players: Sequence[Player], performer: Performer) -> None:
@@ -115,10 +46,22 @@ async def drive(players: Sequence[Player], performer: Performer) -> None:
     while alive:
         await _in_callback(alive, performer)
         requests = [request for player in alive if not player.done for request in player.asked]
-        answers = await asyncio.gather(*(_perform(performer, kind, some) for kind, some in _by_kind(requests)))
-        _hand_out(alive, (pair for group in answers for pair in group))
+        for phase in _phases(requests):
+            answers = await asyncio.gather(*(_perform(performer, kind, some) for kind, some in _by_kind(phase)))
+            _hand_out(alive, (pair for group in answers for pair in group))
         await performer.finish([player.ending for player in alive if player.ending is not None])
         alive = [player for player in alive if not player.done]
+
+
+#: What may let a notification wait gives its claim back: it comes after whatever else was asked for beside it.
+_LATE = {"run": 1, "sleep": 2, "digest": 3}
+
+
+def _phases(requests: Sequence[Request]) -> list[list[Request]]:
+    phases: dict[int, list[Request]] = {}
+    for request in requests:
+        phases.setdefault(_LATE.get(request.step.kind, 0), []).append(request)
+    return [phases[order] for order in sorted(phases)]
 
 
 async def _perform(performer: Performer, kind: str, requests: Sequence[Request]) -> list[tuple[Request, Answer]]:
@@ -170,6 +113,8 @@ def _advance(player: Player, performer: Performer) -> None:
             _note(player, request, performer)
         except StopIteration as end:
             _end(player, end.value)
+        except SuspendedInFinally as error:
+            player.ending = Ending(player.claimed, NotificationStatus.FAILED, "raised", described(error), waits=True)
         except AuthorError as error:
             _fail(player, error, again=False)
         except (Exception, AwaitedOutsideStep) as error:
@@ -294,6 +239,17 @@ def _end(player: Player, result: Any) -> None:
     player.ending = Ending(player.claimed, NotificationStatus.COMPLETED, reason)
 
 
+#: Where asyncio says that it finds no current task.
+_NEEDS_TASK = ("asyncio/timeouts.py", "asyncio/taskgroups.py")
+
+
+def _needs_task(error: BaseException) -> bool:
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return isinstance(error, RuntimeError) and frames[-1][0].f_code.co_filename.endswith(_NEEDS_TASK)
+
+
 def _fail(player: Player, error: BaseException, *, again: bool) -> None:
+    if _needs_task(error):
+        error, again = AwaitedOutsideStep(f"asyncio ({error})"), False
     again = again and player.claimed.tries < player.retries
     player.ending = Ending(player.claimed, NotificationStatus.FAILED, "raised", described(error), again)

@@ -82,10 +82,10 @@ async def resolved(workflow: Workflow, some: Sequence[Event]) -> list[Match]:
         return [_match(event, workflow, workflow.to) for event in some]
     if is_bulk(workflow.to):
         try:
-            answers = await _call(workflow.to, list(some))
+            answers = list(zip(some, await _call(workflow.to, list(some)), strict=True))
         except Exception as error:
             return [_failed(event, workflow, error) for event in some]
-        return [_match(event, workflow, answer) for event, answer in zip(some, answers, strict=True)]
+        return [_match(event, workflow, answer) for event, answer in answers]
     return [await _resolve_one(workflow, event) for event in some]
 
 

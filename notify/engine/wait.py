@@ -43,7 +43,7 @@ def sleep(
     mine = notifications.lock(connection, environment, [request.claimed.id for request in requests], token)
     now = clock.now()
     rows: list[dict[str, Any]] = []
-    waiting: list[dict[str, Any]] = []
+    sleepers: dict[str, dict[str, Any]] = {}
     answers: list[Answer] = []
     for request in requests:
         if request.claimed.id not in mine:
@@ -54,7 +54,10 @@ def sleep(
         answers.append(Answer(request.past) if passes else WAITS)
         rows.append(_memo(request, now) | (_passed(request, now) if passes else _delayed(until)))
         if not passes:
-            waiting.append({"id": request.claimed.id, "wake_at": until, "window": request.claimed.window, "tries": 0})
+            row = {"id": request.claimed.id, "wake_at": until, "window": request.claimed.window, "tries": 0}
+            latest = sleepers.setdefault(request.claimed.id, row)
+            latest["wake_at"] = max(latest["wake_at"], until)
+    waiting = list(sleepers.values())
     memos.remember(connection, environment, rows)
     notifications.suspend(connection, environment, waiting, now)
     announce_cancelled(connection, environment, engine.registry, [row["id"] for row in waiting], now)

@@ -159,6 +159,7 @@ def record(
     endings: Sequence[Ending],
 ) -> set[str]:
     """End the notifications still held, those that may try again later, and emit what the system has to say of it."""
+    notifications.resume(connection, environment, [ending.claimed.id for ending in endings if ending.waits], token)
     mine = notifications.lock(connection, environment, [ending.claimed.id for ending in endings], token)
     kept = [ending for ending in endings if ending.claimed.id in mine]
     now = clock.now()

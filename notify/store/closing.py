@@ -254,4 +254,9 @@ def _calendar_due(
         _W.environment == environment, _W.workflow == workflow, _W.state == OPEN, _W.mode == CALENDAR
     )
     by_hand = since is not None or until is not None
-    return due.where(_W.opened_at < (until or now)) if by_hand else due.where(_W.closes_at <= now)
+    return due.where(_holds_between(since, until or now)) if by_hand else due.where(_W.closes_at <= now)
+
+
+def _holds_between(since: datetime | None, until: datetime) -> sa.ColumnElement[bool]:
+    inside = sa.and_(_I.environment == _W.environment, _I.window == _W.id, _I.withdrawn_at.is_(None), _I.ts < until)
+    return sa.exists().where(inside if since is None else sa.and_(inside, _I.ts >= since))

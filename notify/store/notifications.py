@@ -199,6 +199,13 @@ def wake(connection: sa.Connection, environment: str, workflow: str, now: dateti
     return len(woken)
 
 
+def resume(connection: sa.Connection, environment: str, ids: Sequence[str], token: str) -> None:
+    """Take back, under `token`, those that were let wait a moment ago."""
+    if ids:
+        mine = sa.and_(_N.environment == environment, among(_N.id, ids), _N.status == WAITING, _N.claim.is_(None))
+        connection.execute(notifications.update().where(mine).values(status=RUNNING, claim=token, wake_at=None))
+
+
 def release(connection: sa.Connection, environment: str, token: str) -> int:
     """Give back everything claimed under `token`, for anybody to take."""
     mine = sa.and_(_N.environment == environment, _N.status == RUNNING, _N.claim == token)

@@ -128,21 +128,21 @@ def places(connection: sa.Connection, environment: str, ids: Sequence[str]) -> d
 def contents(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dict[str, list[Item]]:
     """What these windows collected, oldest first."""
     query = (
-        sa.select(_I.window, events.c.uid, events.c.name, events.c.ts, events.c.data)
+        sa.select(_I.window, events.c.uid, events.c.kind, events.c.name, events.c.ts, events.c.data)
         .join(events, sa.and_(events.c.environment == _I.environment, events.c.uid == _I.event))
         .where(_I.environment == environment, among(_I.window, set(ids)), _I.withdrawn_at.is_(None))
         .order_by(events.c.ts, events.c.received_at, events.c.uid)
     )
     found: dict[str, list[Item]] = {}
     for row in connection.execute(query):
-        found.setdefault(row.window, []).append(Item(row.uid, row.name, row.ts, row.data))
+        found.setdefault(row.window, []).append(_content(row))
     return found
 
 
-def next_close(connection: sa.Connection, environment: str) -> datetime | None:
-    """When the next window wants to close by itself."""
+def next_close(connection: sa.Connection, environment: str, workflow: str) -> datetime | None:
+    """When the next window of a workflow wants to close by itself."""
     query = sa.select(sa.func.min(_W.closes_at)).where(
-        _W.environment == environment, _W.state == OPEN, _W.mode == FIXED
+        _W.environment == environment, _W.workflow == workflow, _W.state == OPEN, _W.mode == FIXED
     )
     return connection.execute(query).scalar()
 
@@ -155,6 +155,11 @@ def due_workflows(connection: sa.Connection, environment: str, now: datetime) ->
         .distinct()
     )
     return list(connection.execute(query).scalars())
+
+
+def _content(row: Any) -> Item:
+    """An event says its own data; a trigger its payload."""
+    return Item(row.uid, row.name, row.ts, row.data.get("payload", {}) if row.kind == "trigger" else row.data)
 
 
 class Collecting(NamedTuple):

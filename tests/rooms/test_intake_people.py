@@ -95,7 +95,7 @@ def test_a_text_is_a_text_that_a_database_can_keep(field: str, value: Any) -> No
 
 @pytest.mark.parametrize("value", ["text", 5, True, [], [{}], {"a": "\0"}, {"a": b"x"}, {"a": 2**64}], ids=repr)
 def test_data_is_an_object_of_json(value: Any) -> None:
-    assert refused({"subscriberId": "ann", "data": value}) == "subscriber.data"
+    assert refused({"subscriberId": "ann", "data": value}).startswith("subscriber.data")
 
 
 @pytest.mark.parametrize("value", ["text", 5, True, {}, [5], ["token"], [None], [{"a": "\0"}]], ids=repr)
