@@ -255,6 +255,8 @@ class Claimed:
     tries: int
     started_at: datetime
     memo: Mapping[str, Remembered] = field(default_factory=lambda: {})
+    #: When the event was taken in, until it first waited: what had passed by then was too late.
+    taken_in_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,14 +56,14 @@ def outcomes(connection: sa.Connection, environment: str, transaction_id: str) -
     return Outcomes(known=True, settled=settled, lines=lines)
 
 
-def _event(environment: str, transaction_id: str) -> sa.Select[*tuple[Any, ...]]:
+def _event(environment: str, transaction_id: str) -> sa.Select[Any]:
     mine = sa.and_(_E.kind == "trigger", _E.id == transaction_id)
     if is_id(transaction_id):
         mine = sa.or_(mine, _E.uid == transaction_id)
     return sa.select(_E.uid, _E.matched_at).where(_E.environment == environment, mine)
 
 
-def _told(environment: str, uids: list[str]) -> sa.Select[*tuple[Any, ...]]:
+def _told(environment: str, uids: list[str]) -> sa.Select[Any]:
     mine = sa.and_(_M.environment == _N.environment, _M.notification == _N.id)
     return (
         sa.select(

@@ -80,6 +80,7 @@ async def _drive_claimed(
     if not claimed.notifications:
         return False
     tally.notifications.update(one.id for one in claimed.notifications)
+    tally.people.update(one.subscriber for one in claimed.notifications)
     performer = Work(engine, workflow, token, stage, tally, claimed.bursts)
     players, endings = _players(workflow, claimed)
     if endings:

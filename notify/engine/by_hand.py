@@ -167,7 +167,7 @@ async def digested(engine: Engine, workflow: Workflow, closed: int, said: str) -
         else ("nothing collects since the last digest")
     )
     return (
-        f"Digest for {closed} {'person' if closed == 1 else 'people'}: {said}; {still}"
+        f"{closed} digest{'' if closed == 1 else 's'}: {said}; {still}"
         if closed
         else (f"Nothing due, nothing sent: {still}")
     )

@@ -152,7 +152,7 @@ class Run:
     @property
     def name(self) -> str:
         """What the run is called once it is known whom it was about."""
-        count = len(self.tally.notifications)
+        count = len(self.tally.people)
         return f"{self.workflow.id} · {people(count) if count else 'nobody'}"
 
 
@@ -201,7 +201,7 @@ def sentence(tally: Tally) -> str:
     for (channel, status), count in tally.decisions.items():
         if status != "told":
             skipped[f"{channel} {status}"] = count
-    parts = [f"{people(len(tally.notifications))}, {told} message{'' if told == 1 else 's'}"]
+    parts = [f"{people(len(tally.people))}, {told} message{'' if told == 1 else 's'}"]
     parts += [f"{count} × {reason}" for reason, count in sorted(skipped.items())]
     parts += [f"{tally.endings['failed']} failed"] if tally.endings.get("failed") else []
     parts += [f"{tally.waiting} waiting"] if tally.waiting else []

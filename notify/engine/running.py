@@ -131,6 +131,14 @@ def _stamps(folder: Path) -> dict[str, int]:
 
 
 async def _reload(engine: Engine, worker: NotifyWorker, say: Say) -> None:
+    """Whatever is wrong with what was saved, or with the server, is said; the next save is another try."""
+    try:
+        await _take_over(engine, worker, say)
+    except Exception as error:
+        say(f"Not reloaded: {error}")
+
+
+async def _take_over(engine: Engine, worker: NotifyWorker, say: Say) -> None:
     found = await asyncio.to_thread(registry.load, engine.settings.flows)
     engine.reloaded(found, await asyncio.to_thread(runtime.contents, engine.settings, engine.database))
     for error in (*found.broken, *broken_templates(engine)):

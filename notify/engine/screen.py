@@ -50,7 +50,7 @@ def screen(engine: Engine, waiting: Sequence[Upcoming]) -> RenderableType:
     )
 
 
-def _count(environment: str) -> sa.Select[int]:
+def _count(environment: str) -> sa.Select[Any]:
     return sa.select(sa.func.count()).select_from(events).where(events.c.environment == environment)
 
 

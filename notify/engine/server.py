@@ -47,7 +47,8 @@ class EmbeddedServer:
 
     def __init__(self, home: Path, port: int | None = None) -> None:
         self.home = home
-        self.port = _free_port() if port is None else _checked(port)
+        self._socket = _listening(port)
+        self.port: int = self._socket.getsockname()[1]
         self.log = home / "prefect-server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
@@ -68,8 +69,10 @@ class EmbeddedServer:
             self._output = self.log.open("ab")
         except OSError as error:
             raise StoreNotWritable(folder=str(self.home), problem=error.strerror or str(error)) from error
+        self._socket.set_inheritable(True)
         self._process = subprocess.Popen(
-            _command(self.port),
+            _command(self._socket.fileno()),
+            pass_fds=[self._socket.fileno()],
             env=_environment(self.home, self.api_url),
             stdin=subprocess.DEVNULL,
             stdout=self._output,
@@ -77,6 +80,7 @@ class EmbeddedServer:
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
+        self._socket.close()
         try:
             await asyncio.wait_for(self._answers(), START)
         except TimeoutError:
@@ -115,17 +119,16 @@ class EmbeddedServer:
         (self.home / "prefect.json").unlink(missing_ok=True)
 
 
-def _command(port: int) -> list[str]:
+def _command(descriptor: int) -> list[str]:
+    """The socket is bound before the server starts: two that start together never take each other's port."""
     application = ["--factory", "prefect.server.api.server:create_app"]
     return [
         sys.executable,
         "-m",
         "uvicorn",
         *application,
-        "--host",
-        HOST,
-        "--port",
-        str(port),
+        "--fd",
+        str(descriptor),
         "--log-level",
         "warning",
     ]
@@ -160,25 +163,16 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait(STOP)
 
 
-def _checked(port: int) -> int:
-    if not _is_free(port):
-        raise PortTaken(port=port)
-    return port
-
-
-def _free_port() -> int:
-    if _is_free(PORT):
-        return PORT
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return probe.getsockname()[1]
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _listening(port: int | None) -> socket.socket:
+    """A socket on the port given, or on 4200, or on any that is free."""
+    for wanted in (PORT, 0) if port is None else (port,):
+        bound = socket.socket()
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            bound.bind((HOST, wanted))
+            bound.listen(128)
         except OSError:
-            return False
-        return True
+            bound.close()
+        else:
+            return bound
+    raise PortTaken(port=port)

@@ -39,7 +39,10 @@ def sleep(
     token: str,
     requests: Sequence[Request],
 ) -> list[Answer]:
-    """Let the group wait, each until its own instant; an instant already past answers False at once."""
+    """Let the group wait, each until its own instant; one that had passed when the event was taken in answers False.
+
+    One that passed since, while the notification stood in the queue, is a wait that is over.
+    """
     mine = notifications.lock(connection, environment, [request.claimed.id for request in requests], token)
     now = clock.now()
     rows: list[dict[str, Any]] = []
@@ -50,9 +53,10 @@ def sleep(
             answers.append(LOST)
             continue
         until = _until(request, now)
+        slept = request.past or until > (request.claimed.taken_in_at or now)
         passes = request.past or until <= now
-        answers.append(Answer(request.past) if passes else WAITS)
-        rows.append(_memo(request, now) | (_passed(request, now) if passes else _delayed(until)))
+        answers.append(Answer(slept) if passes else WAITS)
+        rows.append(_memo(request, now) | (_passed(slept, now) if passes else _delayed(until)))
         if not passes:
             row = {"id": request.claimed.id, "wake_at": until, "window": request.claimed.window, "tries": 0}
             latest = sleepers.setdefault(request.claimed.id, row)
@@ -82,8 +86,8 @@ def _memo(request: Request, now: datetime) -> dict[str, Any]:
     }
 
 
-def _passed(request: Request, now: datetime) -> dict[str, Any]:
-    return {"state": StepState.COMPLETED, "value": {"slept": request.past}, "finished_at": now}
+def _passed(slept: bool, now: datetime) -> dict[str, Any]:
+    return {"state": StepState.COMPLETED, "value": {"slept": slept}, "finished_at": now}
 
 
 def _delayed(until: datetime) -> dict[str, Any]:

@@ -50,6 +50,7 @@ class Tally:
     """What a batch came to."""
 
     notifications: set[str] = field(default_factory=lambda: set[str]())
+    people: set[str] = field(default_factory=lambda: set[str]())
     endings: Counter[str] = field(default_factory=lambda: Counter[str]())
     decisions: Counter[tuple[str, str]] = field(default_factory=lambda: Counter[tuple[str, str]]())
     waiting: int = 0

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from uuid import UUID
 
 import anyio.abc
-from prefect import Flow
+from prefect import Flow, flow_engine
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.flow_engine import run_flow_async
@@ -138,6 +139,10 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
     ) -> Idle | None:
         """Work until stopped, or until nothing is left to do; then let runs come to their true end."""
         async with self:
+            return await self._serve(engine, until_idle, started)
+
+    async def _serve(self, engine: Engine, until_idle: bool, started: Callable[[], None]) -> Idle | None:
+        with _signals_left_alone():
             ids = await self._register(engine)
             ringer = PrefectRinger(engine, self.client, self.run_now, ids)
             self.conductor = Conductor(engine, ringer)
@@ -188,6 +193,18 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         for flow_run in flow_runs:
             if flow_run.state is not None and flow_run.state.type is StateType.CANCELLING:
                 runtime.cancel(str(flow_run.id))
+
+
+@contextmanager
+def _signals_left_alone() -> Generator[None]:
+    """Each flow run would take SIGTERM for itself and raise in the middle of our loop; the worker ends runs itself."""
+    names = vars(flow_engine)
+    taking = names["capture_sigterm"]
+    names["capture_sigterm"] = nullcontext
+    try:
+        yield
+    finally:
+        names["capture_sigterm"] = taking
 
 
 async def _forever(work: Callable[[], Any], seconds: float) -> None:

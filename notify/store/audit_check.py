@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 #: A SELECT of any columns.
-Query = sa.Select[*tuple[Any, ...]]
+Query = sa.Select[Any]
 
 
 @dataclass(frozen=True, slots=True)

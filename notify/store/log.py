@@ -19,7 +19,7 @@ _M, _N, _E, _S, _A, _W, _I, _O = (
 )
 #: Where a page ended: `created_at` and `id` of its last row.
 Cursor = tuple[datetime, str]
-Query = sa.Select[*tuple[Any, ...]]
+Query = sa.Select[Any]
 #: What a log row has: everything about a message but its content and its claim.
 FIELDS = (
     "id",

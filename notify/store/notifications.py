@@ -80,6 +80,7 @@ def _claimed(row: Any, event: Event) -> Claimed:
         window=row.window,
         tries=row.tries,
         started_at=row.started_at,
+        taken_in_at=row.created_at if row.waited_at is None else None,
     )
 
 

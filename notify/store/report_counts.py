@@ -38,7 +38,7 @@ def delivery(
     inbox was given, or was to be given for good: all but skipped and queued), timed (messages that have a
     `delivered_at`) and avg_delivery_seconds (theirs, None where there is none).
     """
-    query: sa.Select[*tuple[Any, ...]] = (
+    query: sa.Select[Any] = (
         sa.select(
             _M.workflow,
             _M.channel,

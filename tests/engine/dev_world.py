@@ -171,7 +171,7 @@ class Dev:
 
         return eventually_sync(final, f"flow run {flow_run} ends", within=PATIENCE) or {}
 
-    def rows(self, query: sa.Select[*tuple[Any, ...]]) -> list[Any]:
+    def rows(self, query: sa.Select[Any]) -> list[Any]:
         database = Database(f"sqlite:///{self.home / 'notify.db'}")
         with database.read() as connection:
             found = list(connection.execute(query))

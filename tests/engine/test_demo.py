@@ -45,7 +45,7 @@ class Ended:
     screen: str
     complaints: str
 
-    def rows(self, query: sa.Select[*tuple[Any, ...]]) -> Sequence[Any]:
+    def rows(self, query: sa.Select[Any]) -> Sequence[Any]:
         """What its database says."""
         database = Database(self.url)
         with database.read() as connection:

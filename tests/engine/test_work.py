@@ -73,7 +73,7 @@ class Terminal:
     def notify(self) -> Notify:
         return Notify(Settings.from_env(self.environment))
 
-    def rows(self, query: sa.Select[*tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    def rows(self, query: sa.Select[Any]) -> list[tuple[Any, ...]]:
         database = Database(self.url)
         with database.read() as connection:
             found = [tuple(row) for row in connection.execute(query)]

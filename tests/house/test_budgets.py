@@ -39,7 +39,11 @@ def test_functions_are_small() -> None:
 
 
 def test_files_are_short() -> None:
-    sizes = {module.place: module.text.count("\n") for module in modules("notify", "flows", "tests")}
+    sizes = {
+        module.place: module.text.count("\n")
+        for module in modules("notify", "flows", "tests")
+        if "/migrations/versions/" not in module.place  # a release of the schema is written once and never again
+    }
 
     assert {place: size for place, size in sizes.items() if size > FILE} == {}
 

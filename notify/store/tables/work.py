@@ -93,7 +93,7 @@ windows = sa.Table(
     sa.Column("step", sa.Text, nullable=False),
     sa.Column("key", sa.Text, nullable=False),
     sa.Column("mode", sa.String(10), nullable=False),
-    sa.Column("seconds", sa.Float),
+    sa.Column("seconds", sa.Float()),
     sa.Column("opened_at", Instant, nullable=False),
     sa.Column("closes_at", Instant, nullable=False),
     sa.Column("state", sa.String(10), nullable=False),
