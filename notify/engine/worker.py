@@ -198,7 +198,7 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
 @contextmanager
 def _signals_left_alone() -> Generator[None]:
     """Each flow run would take SIGTERM for itself and raise in the middle of our loop; the worker ends runs itself."""
-    names = vars(flow_engine)
+    names: dict[str, Any] = flow_engine.__dict__
     taking = names["capture_sigterm"]
     names["capture_sigterm"] = nullcontext
     try:

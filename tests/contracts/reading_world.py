@@ -177,6 +177,7 @@ class World:
         return row["id"]
 
     def attempts(self, message: str, *outcomes: str | None, seconds: float = 0.25) -> None:
+        self.delete(tables.attempts, tables.attempts.c.message == message)
         rows = [
             {
                 "message": message,

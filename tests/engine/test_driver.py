@@ -18,9 +18,7 @@ from tests.world import START
 Body = Callable[[Notification[Any]], Coroutine[Any, Any, Any]]
 TOLD = Answer(Decision(MessageStatus.QUEUED))
 voice: ContextVar[str] = ContextVar("voice", default="nobody")
-
-#: What bodies must not await. Nobody waits for it here: it is thrown back before it begins.
-pause = vars(asyncio)["sleep"]
+pause = vars(asyncio)["sleep"]  # what bodies must not await: it is thrown back before it begins
 
 
 class Performer:
@@ -79,9 +77,6 @@ def play(
     performer = performer or Performer()
     asyncio.run(drive([_player(body, one, memo, retries) for one in people or ("ann",)], performer))
     return performer
-
-
-# --- rounds -------------------------------------------------------------------------------------
 
 
 def test_a_round_is_one_group_a_kind_of_step() -> None:
