@@ -12,6 +12,7 @@ import pydantic
 import sqlalchemy as sa
 
 from notify import clock
+from notify.engine.calling_off import call_off_held
 from notify.engine.context import Engine
 from notify.engine.decide import payload_of
 from notify.engine.driver import Ending, Player, drive
@@ -36,7 +37,9 @@ class Scope:
     event: str | None = None
     #: Done first in the transaction that claims, so that nobody else can claim what it made ready.
     before: Callable[[sa.Connection], None] = lambda connection: None
+    #: Whether to begin no further round, and whether what is held is not to happen at all.
     stop: Callable[[], bool] = lambda: False
+    cancelled: Callable[[], bool] = lambda: False
 
 
 async def work(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope | None = None) -> bool:
@@ -49,6 +52,8 @@ async def work(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, s
         try:
             return await _drive_claimed(engine, workflow, stage, tally, token, scope)
         finally:
+            if scope.cancelled():
+                await engine.write(call_off_held, engine.registry, token)
             await engine.write(_release, token)
 
 
@@ -86,7 +91,7 @@ async def _drive_claimed(
     if endings:
         await performer.finish(endings)
     try:
-        await drive(players, performer)
+        await drive(players, performer, scope.stop)
     finally:
         await asyncio.gather(*performer.deliveries)
     return True

@@ -15,6 +15,14 @@ from notify.store import alarms, cancellations
 REASON = "cancelled_in_prefect"
 
 
+def call_off_held(connection: sa.Connection, environment: str, registry: Registry, token: str) -> int:
+    """Cancel what a cancelled run held and had not ended; returns how many."""
+    now = clock.now()
+    ids = cancellations.held(connection, environment, token, REASON, now)
+    announce_cancelled(connection, environment, registry, ids, now)
+    return len(ids)
+
+
 def called_off(connection: sa.Connection, environment: str, registry: Registry, cancelled: Sequence[Any]) -> int:
     """Cancel who waits within the stretches of these alarms, and drop the alarms; returns how many were cancelled."""
     now = clock.now()

@@ -129,6 +129,7 @@ async def _register(client: PrefectClient, made: Deployment, folder: Path, sched
         parameters=dict(made.parameters),
         parameter_openapi_schema=made.flow.parameters.model_dump_for_openapi(),
         enforce_parameter_schema=True,
+        pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(folder)}}],
     )
 
 

@@ -12,7 +12,7 @@ import contextvars
 import logging
 import time
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from notify.engine.rounds import LOST as LOST
@@ -40,10 +40,10 @@ log = logging.getLogger("notify.driver")
 SLOW = 0.1
 
 
-async def drive(players: Sequence[Player], performer: Performer) -> None:
-    """Run every coroutine to its end or its next wait, in rounds."""
+async def drive(players: Sequence[Player], performer: Performer, stop: Callable[[], bool] = lambda: False) -> None:
+    """Run every coroutine to its end or its next wait, in rounds; after `stop` answers True no round begins."""
     alive = list(players)
-    while alive:
+    while alive and not stop():
         await _in_callback(alive, performer)
         requests = [request for player in alive if not player.done for request in player.asked]
         for phase in _phases(requests):
@@ -51,6 +51,8 @@ async def drive(players: Sequence[Player], performer: Performer) -> None:
             _hand_out(alive, (pair for group in answers for pair in group))
         await performer.finish([player.ending for player in alive if player.ending is not None])
         alive = [player for player in alive if not player.done]
+    for player in alive:
+        player.context.run(player.coroutine.close)
 
 
 #: What may let a notification wait gives its claim back: it comes after whatever else was asked for beside it.

@@ -60,7 +60,9 @@ def _notify(workflow: Workflow) -> Callable[..., Coroutine[Any, Any, State]]:
                 told = await by_hand.rehearse(engine, current, payload, to)
                 return Completed(message=told)
             ready = await by_hand.prepare(engine, current, str(run.flow_run), payload, to, actor)
-            await run.drive(batch.Scope(event=ready.event.uid, before=ready.write, stop=run.stopping))
+            await run.drive(
+                batch.Scope(event=ready.event.uid, before=ready.write, stop=run.stopping, cancelled=run.cancelled)
+            )
             await by_hand.show(engine, str(run.flow_run))
             return run.state()
 
@@ -81,7 +83,7 @@ def _batch(workflow: Workflow) -> Callable[..., Coroutine[Any, Any, State]]:
         engine = await runtime.engine()
         current = engine.registry.workflow(workflow.id)
         async with _reported(engine, current) as run:
-            await run.drive(batch.Scope(stop=run.stopping), keep_on=True)
+            await run.drive(batch.Scope(stop=run.stopping, cancelled=run.cancelled), keep_on=True)
             return run.state()
 
     batch_run.__doc__ = f"Work on every notification of {workflow.id} that is ready."
@@ -97,7 +99,7 @@ def _cron(workflow: Workflow) -> Callable[..., Coroutine[Any, Any, State]]:
                 return Completed(message=await by_hand.rehearse_digest(engine, current, since, until))
             closed: list[int] = []
             before = by_hand.close_calendar(engine, current, since, until, closed)
-            await run.drive(batch.Scope(before=before, stop=run.stopping))
+            await run.drive(batch.Scope(before=before, stop=run.stopping, cancelled=run.cancelled))
             return run.state(await by_hand.digested(engine, current, sum(closed), sentence(run.tally)))
 
     cron.__doc__ = f"""{workflow.description}
@@ -123,6 +125,10 @@ class Run:
         """Whether the run was cancelled, or the worker stops."""
         return runtime.is_stopping(str(self.flow_run))
 
+    def cancelled(self) -> bool:
+        """Whether an operator cancelled the run: what it holds is not to happen."""
+        return runtime.was_cancelled(str(self.flow_run))
+
     async def drive(self, scope: batch.Scope, *, keep_on: bool = False) -> None:
         """Work until there is nothing left; with `keep_on`, also on what arrives meanwhile."""
         started = quiet_since = time.monotonic()
@@ -141,7 +147,10 @@ class Run:
         """How the run ends, with a sentence an operator can act on."""
         tally = self.tally
         if runtime.was_cancelled(str(self.flow_run)):
-            return Cancelled(message=f"Stopped after {sentence(tally)}. Pause the deployment to hold new ones.")
+            words = (
+                f"Stopped after {sentence(tally)}; what it held is cancelled. Pause the deployment to hold new ones."
+            )
+            return Cancelled(message=words)
         failed = tally.endings.get("failed", 0)
         if failed and failed == len(tally.notifications):
             return Failed(message=f"{sentence(tally)}: {tally.failures[0]}")

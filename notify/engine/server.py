@@ -6,10 +6,12 @@ import asyncio
 import ctypes
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -22,7 +24,12 @@ HOST = "127.0.0.1"
 PORT = 4200
 #: Seconds a server may take to answer, and to stop.
 START, STOP = 90.0, 10.0
+#: Seconds that open connections (a browser's, a worker's) may delay the stop.
+GRACE = 3
 _PR_SET_PDEATHSIG = 1
+#: What went wrong, as a traceback ends (`sqlite3.DatabaseError: file is not a database`), else as a log has it.
+_RAISED, _LOGGED = re.compile(r"^[\w.]+(Error|Exception): ."), re.compile(r"\| (ERROR|CRITICAL) ")
+
 
 #: Without the recorder's batches concurrent writes to SQLite answer 503 and clients wait two seconds; flow runs are
 #: never vacuumed by default.
@@ -52,6 +59,7 @@ class EmbeddedServer:
         self.log = home / "prefect-server.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
+        self._began_at = 0
 
     @property
     def api_url(self) -> str:
@@ -67,6 +75,7 @@ class EmbeddedServer:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             self._output = self.log.open("ab")
+            self._began_at = self.log.stat().st_size
         except OSError as error:
             raise StoreNotWritable(folder=str(self.home), problem=error.strerror or str(error)) from error
         self._socket.set_inheritable(True)
@@ -78,7 +87,7 @@ class EmbeddedServer:
             stdout=self._output,
             stderr=self._output,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_die_with(os.getpid()) if sys.platform == "linux" else None,
         )
         self._socket.close()
         try:
@@ -108,8 +117,13 @@ class EmbeddedServer:
             return False
 
     def _last_words(self) -> str:
-        lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        return f"it ended with {lines[-1]!r}" if lines else "it ended without a word"
+        """Why this start failed: the last error in what this run logged, else its last line."""
+        with self.log.open(errors="replace") as log:
+            log.seek(self._began_at)
+            lines = [line.strip() for line in log if line.strip()]
+        telling = [line for line in lines if _RAISED.search(line)] or [line for line in lines if _LOGGED.search(line)]
+        last = (telling or lines)[-1:]
+        return f"it ended with {last[0]!r}" if last else "it ended without a word"
 
     async def __aexit__(self, *_: object) -> None:
         if self._process is not None:
@@ -121,7 +135,7 @@ class EmbeddedServer:
 
 def _command(descriptor: int) -> list[str]:
     """The socket is bound before the server starts: two that start together never take each other's port."""
-    application = ["--factory", "prefect.server.api.server:create_app"]
+    application = ["--factory", "notify.engine.prefect_app:create_app"]
     return [
         sys.executable,
         "-m",
@@ -131,6 +145,8 @@ def _command(descriptor: int) -> list[str]:
         str(descriptor),
         "--log-level",
         "warning",
+        "--timeout-graceful-shutdown",
+        str(GRACE),
     ]
 
 
@@ -147,19 +163,26 @@ def _environment(home: Path, api_url: str) -> dict[str, str]:
     }
 
 
-def _die_with_parent() -> None:
-    """Runs in the child: the kernel ends it when we end, however we end."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _die_with(parent: int) -> Callable[[], None]:
+    """Runs in the child: the kernel ends it when the thread that started it ends, so start it from the main thread."""
+    prctl = ctypes.CDLL(None).prctl
+
+    def tie() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return tie
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is not None:
         return
-    process.terminate()
+    os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(STOP)
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait(STOP)
 
 

@@ -12,6 +12,7 @@ _QUIET = {
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_CLIENT_METRICS_ENABLED": "false",
+    "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "false",
     "PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED": "false",
 }
 
@@ -27,7 +28,7 @@ def use_prefect(api_url: str, home: Path) -> None:
 
 
 def _log_to(file: Path) -> None:
-    import_module("prefect")
+    import_module("prefect.context").refresh_global_settings_context()
     import_module("prefect.logging.configuration").setup_logging(incremental=False)
     handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s  %(message)s"))

@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.flow_engine import run_flow_async
 from prefect.flows import load_flow_from_flow_run
-from prefect.states import Crashed
+from prefect.states import Cancelled, Crashed
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
 from notify.engine import deploy, runtime, system_flows
@@ -53,7 +53,8 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
     _display_name = "notify"
 
     def __init__(self, work_pool_name: str = POOL, **options: Any) -> None:
-        settings: dict[str, Any] = {"prefetch_seconds": 0, **options}
+        # Stock `prefect worker start` asks for ten seconds; a run taken ahead of its time finds nobody due yet.
+        settings: dict[str, Any] = {**options, "prefetch_seconds": 0}
         super().__init__(work_pool_name, **settings)
         self.schedules = True
         self.conductor: Conductor | None = None
@@ -95,11 +96,19 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         try:
             flow = await self._flow(flow_run)
             await run_flow_async(flow, flow_run=flow_run, parameters=flow_run.parameters, return_type="state")
+            await self._settle(flow_run)
         except asyncio.CancelledError:
             raise
         except Exception as error:
             log.warning("flow run %s could not be run: %s", flow_run.name, error, exc_info=True)
             state = Crashed(message=f"The worker could not run it: {error}")
+            await self.client.set_flow_run_state(flow_run.id, state, force=True)
+
+    async def _settle(self, flow_run: FlowRun) -> None:
+        """Prefect refuses any other end of a run that is Cancelling: one cancelled too late would stay so for ever."""
+        found = await self.client.read_flow_run(flow_run.id)
+        if found.state is not None and found.state.type is StateType.CANCELLING:
+            state = Cancelled(message="It had done its work before it could be stopped")
             await self.client.set_flow_run_state(flow_run.id, state, force=True)
 
     async def _flow(self, flow_run: FlowRun) -> Flow[..., Any]:

@@ -53,6 +53,12 @@ def sleepers(
     return _cancel(connection, environment, mine, reason, now)
 
 
+def held(connection: sa.Connection, environment: str, token: str, reason: str, now: datetime) -> list[str]:
+    """Cancel what is claimed under `token`; returns the ids."""
+    mine = sa.and_(_N.status == NotificationStatus.RUNNING, _N.claim == token)
+    return _cancel(connection, environment, mine, reason, now)
+
+
 def _cancel(
     connection: sa.Connection, environment: str, mine: sa.ColumnElement[bool], reason: str, now: datetime
 ) -> list[str]:
