@@ -95,13 +95,13 @@ def test_the_daily_digest_run_three_times_tells_everybody_once(dev: Dev) -> None
     assert [state["type"] for state in states] == ["COMPLETED"] * 3
     assert dev.told("daily-digest") == {(person, channel): 1 for person in PEOPLE for channel in ("in_app", "email")}
     # A quarter of an hour may strike meanwhile: then the schedule's own run is the one that told them.
-    finished = [run["state"]["message"] for run in dev.read("flow_runs", deployments=_named("daily-digest", "cron"))]
-    assert len([message for message in finished if message and message.startswith("Digest for 5 people: ")]) == 1
+    finished = [run["state"]["message"] for run in dev.read("flow_runs", deployments=_only(dev, "daily-digest/cron"))]
+    assert len([message for message in finished if message and message.startswith("5 digests: ")]) == 1
     assert all((state["message"] or "").startswith("Nothing due, nothing sent: ") for state in states[1:]), states
 
 
-def _named(flow: str, name: str) -> dict[str, Any]:
-    return {"flow_or_deployment_name": {"like_": f"{flow}/{name}"}}
+def _only(dev: Dev, name: str) -> dict[str, Any]:
+    return {"id": {"any_": [dev.deployment(name)["id"]]}}
 
 
 def test_the_server_knows_when_the_daily_digest_is_next(dev: Dev) -> None:
@@ -109,7 +109,7 @@ def test_the_server_knows_when_the_daily_digest_is_next(dev: Dev) -> None:
 
     def upcoming() -> list[dict[str, Any]]:
         states = {"state": {"type": {"any_": ["SCHEDULED"]}}}
-        return dev.read("flow_runs", deployments=_named("daily-digest", "cron"), flow_runs=states)
+        return dev.read("flow_runs", deployments=_only(dev, "daily-digest/cron"), flow_runs=states)
 
     runs = eventually_sync(upcoming, "a run is scheduled", within=PATIENCE)
     assert (schedule["active"], schedule["schedule"]["cron"]) == (True, "*/15 * * * *")
