@@ -158,4 +158,13 @@ class NotFound(NotifyError):
 def described(error: BaseException) -> dict[str, str]:
     """An error for the log and for the system event: its message, its kind, and where it came up."""
     stack = "".join(traceback.format_exception(error))
-    return {"message": f"{error}" or type(error).__name__, "name": type(error).__name__, "stack": stack[-8000:]}
+    return {
+        "message": _kept(f"{error}") or type(error).__name__,
+        "name": type(error).__name__,
+        "stack": _kept(stack[-8000:]),
+    }
+
+
+def _kept(text: str) -> str:
+    """The text as every database keeps it."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()

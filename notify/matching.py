@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from notify.model import Event, NotificationStatus, derive
+
+log = logging.getLogger("notify.matching")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +106,11 @@ def _is_later(event: Event, than: Event) -> bool:
 
 
 def _reason(rule: CancelRule, own: Event, event: Event) -> str | None:
-    return rule.reason if isinstance(rule.reason, str) else rule.reason(own, event)
+    if isinstance(rule.reason, str):
+        return rule.reason
+    try:
+        return rule.reason(own, event)
+    except Exception:
+        # An author's mistake about one notification leaves it waiting; it stops nobody else's page.
+        log.warning("a cancel_on reason failed for %s", own.uid, exc_info=True)
+        return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +12,7 @@ import pydantic
 import sqlalchemy as sa
 
 from notify import clock, intake
+from notify.engine import authors
 from notify.engine.context import Engine
 from notify.engine.driver import LOST, WAITS, Answer, Request
 from notify.engine.wait import want_alarms
@@ -23,10 +23,6 @@ from notify.steps import Emit, IsRead, Run, Step, Trigger
 from notify.store import events, inbox, memos, notifications
 from notify.timing import retry_at
 from notify.workflow import Workflow
-
-#: Seconds one call of an author's function may take, and how many run side by side.
-TIMEOUT = 30.0
-CONCURRENCY = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +65,7 @@ async def _call(function: Callable[..., Any], requests: Sequence[Request]) -> di
     keys = [request.claimed.id + request.step.key for request in requests]
     if is_bulk(function):
         return dict(zip(keys, await _call_for_all(function, requests), strict=True))
-    gate = asyncio.Semaphore(CONCURRENCY)
+    gate = asyncio.Semaphore(authors.CONCURRENCY)
     results = await asyncio.gather(*(_call_for_one(function, request, gate) for request in requests))
     return dict(zip(keys, results, strict=True))
 
@@ -78,7 +74,7 @@ async def _call_for_all(function: Callable[..., Any], requests: Sequence[Request
     try:
         rows = list(zip(*(_run(request).args for request in requests), strict=True))
         columns = [list(column) for column in rows]
-        values = await _called(function, *columns, **_run(requests[0]).options)
+        values = await authors.call(function, *columns, **_run(requests[0]).options)
         if len(values) != len(requests):
             problem = f"{function.__name__} answered {len(values)} values for {len(requests)} callers"
             raise StepFailed(key=requests[0].step.key, problem=problem)
@@ -91,17 +87,10 @@ async def _call_for_one(function: Callable[..., Any], request: Request, gate: as
     step = _run(request)
     async with gate:
         try:
-            value = await _called(function, *step.args, **step.options)
+            value = await authors.call(function, *step.args, **step.options)
         except Exception as error:
             return None, error
     return _valid(function, value, bulk=False)
-
-
-async def _called(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    async with asyncio.timeout(TIMEOUT):
-        if inspect.iscoroutinefunction(function):
-            return await function(*args, **options)
-        return await asyncio.to_thread(function, *args, **options)
 
 
 def _valid(function: Callable[..., Any], value: Any, *, bulk: bool) -> Result:
@@ -109,8 +98,8 @@ def _valid(function: Callable[..., Any], value: Any, *, bulk: bool) -> Result:
     try:
         kind = result_type(function, bulk=bulk)
         valid = kind.validate_python(value)
-        return Kept(valid, kind.dump_python(valid, mode="json")), None
-    except (ValueError, TypeError) as error:
+        return Kept(valid, intake.plain(kind.dump_python(valid, mode="json"), function.__name__)), None
+    except Exception as error:
         return None, StepFailed(key=function.__name__, problem=f"its result does not fit its annotation: {error}")
 
 

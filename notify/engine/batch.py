@@ -65,8 +65,9 @@ async def rouse(engine: Engine, workflow: Workflow) -> int:
 def _rouse(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> int:
     alarms.rung(connection, environment, workflow, now)
     woken = notifications.wake(connection, environment, workflow, now, PAGE)
+    watermark = events.watermark(connection, environment, now)
     joinable = notifications.undecided_before(connection, environment, workflow)
-    horizon = min(filter(None, [now, events.watermark(connection, environment, now), joinable]))
+    horizon = min(filter(None, [now, watermark, joinable]))
     closed = closing.close_due(connection, environment, workflow, horizon=horizon, now=now, limit=PAGE)
     if closed and (ends := windows.next_close(connection, environment, workflow)):
         want_alarms(connection, environment, workflow, [ends], now)
@@ -93,8 +94,15 @@ async def _drive_claimed(
     try:
         await drive(players, performer, scope.stop)
     finally:
-        await asyncio.gather(*performer.deliveries)
+        await _all_of(performer.deliveries)
     return True
+
+
+async def _all_of(deliveries: Sequence[asyncio.Task[None]]) -> None:
+    """Let every delivery come to its end before the claim is given back; then raise the first error there was."""
+    for outcome in await asyncio.gather(*deliveries, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 @dataclass(frozen=True, slots=True)

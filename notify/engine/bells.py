@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from prefect.states import Pending, Scheduled
 from notify import clock
 from notify.engine import delivery
 from notify.engine.calling_off import called_off
-from notify.engine.conductor import DELIVER
+from notify.engine.conductor import DELIVER, PATIENCE
 from notify.engine.context import Engine
 from notify.store import alarms
 from notify.timing import spoken
@@ -29,7 +30,8 @@ ARMED = 50
 NEAR = timedelta(seconds=2)
 WAKE = "wake"
 
-RunNow = Callable[[FlowRun], Awaitable[None]]
+#: Runs a flow run to its end; answers whether it came to one that it chose.
+RunNow = Callable[[FlowRun], Awaitable[bool]]
 
 
 @dataclass
@@ -48,7 +50,9 @@ class PrefectRinger:
             await self._deliver()
             return
         flow_run = await self._alarm(workflow) or await self._create(workflow)
-        await self.run_now(flow_run)
+        if not await self.run_now(flow_run):
+            # What made it fail may make the next one fail as well: not at once, and not as fast as it can.
+            await asyncio.sleep(PATIENCE)
 
     async def _deliver(self) -> None:
         while await delivery.deliver_due(self.engine):
@@ -66,8 +70,8 @@ class PrefectRinger:
         if flow_run is not None and flow_run.state is not None and flow_run.state.is_cancelled():
             await self.engine.write(called_off, self.engine.registry, [alarm])
             return None
-        await self.engine.write(alarms.drop, [alarm.id])
-        if flow_run is None or flow_run.state is None or not flow_run.state.is_scheduled():
+        mine = await self.engine.write(alarms.drop, [alarm.id])
+        if not mine or flow_run is None or flow_run.state is None or not flow_run.state.is_scheduled():
             return None
         await self.client.set_flow_run_state(flow_run.id, Pending(), force=True)
         return await self.client.read_flow_run(flow_run.id)

@@ -19,13 +19,13 @@ from notify.engine.context import Engine
 from notify.engine.idle import Idle, look
 from notify.engine.sweep import sweep_rows
 from notify.errors import NotifyError
-from notify.store import alarms, messages
+from notify.store import messages
 
 log = logging.getLogger("notify.conductor")
 #: Seconds between probes when lately busy, when quiet, and how long "lately" is.
 BUSY, QUIET, LATELY = 0.05, 0.2, 5.0
-#: Seconds between sweeps, and between signs of life.
-SWEEP, BEAT = 30.0, 10.0
+#: Seconds between sweeps.
+SWEEP = 30.0
 #: What is waited for before an error of the world is met again.
 PATIENCE = 1.0
 DELIVER = "deliver"
@@ -55,7 +55,6 @@ class Conductor:
     active: dict[str, asyncio.Task[None]] = field(default_factory=lambda: dict[str, asyncio.Task[None]]())
     _busy_at: float = 0.0
     _swept_at: float = 0.0
-    _beaten_at: float = 0.0
 
     async def run(self) -> None:
         """Until `stopping` is set; an error of the world is logged and met again, nothing is given up."""
@@ -85,7 +84,7 @@ class Conductor:
 
     async def _turn(self) -> None:
         self.engine.bell.clear()
-        matched = await match.match_page(self.engine)
+        matched = await self._match()
         busy = await local.busy(self.engine)
         for workflow in self._by_priority(busy):
             self._start(workflow)
@@ -95,6 +94,14 @@ class Conductor:
             self._busy_at = time.monotonic()
         await self._keep_house()
         await self.ringer.arm()
+
+    async def _match(self) -> int:
+        """A page that cannot be matched keeps nothing else from being worked on."""
+        try:
+            return await match.match_page(self.engine)
+        except Exception:
+            log.exception("a page could not be matched; it is tried again")
+            return 0
 
     def _by_priority(self, busy: Sequence[str]) -> list[str]:
         known = self.engine.registry.workflows
@@ -119,9 +126,6 @@ class Conductor:
         if now - self._swept_at > SWEEP:
             self._swept_at = now
             await sweep_rows(self.engine)
-        if now - self._beaten_at > BEAT:
-            self._beaten_at = now
-            await self.engine.write(alarms.beat, self.engine.worker, clock.now())
 
     async def _pause(self) -> None:
         lately = time.monotonic() - self._busy_at < LATELY

@@ -28,7 +28,9 @@ async def deliver(engine: Engine, token: str, queued: Sequence[Queued]) -> None:
     for one in queued:
         by_channel.setdefault(Channel(one.channel), []).append(one)
     channels = [_deliver(engine, token, engine.providers[channel], some) for channel, some in by_channel.items()]
-    await asyncio.gather(*channels)
+    for outcome in await asyncio.gather(*channels, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 async def deliver_due(engine: Engine, limit: int = 500) -> int:

@@ -14,10 +14,11 @@ from prefect.states import Cancelled, Completed, Failed
 
 from notify import clock
 from notify.engine import batch, by_hand, runtime
+from notify.engine.calling_off import REASON
 from notify.engine.context import Engine
 from notify.engine.stage import PrefectStage
 from notify.engine.work import Tally
-from notify.store import alarms
+from notify.store import alarms, cancellations
 from notify.workflow import Workflow
 
 #: A batch run ends after this long without work, and after that long in any case (seconds).
@@ -63,6 +64,9 @@ def _notify(workflow: Workflow) -> Callable[..., Coroutine[Any, Any, State]]:
             await run.drive(
                 batch.Scope(event=ready.event.uid, before=ready.write, stop=run.stopping, cancelled=run.cancelled)
             )
+            if run.cancelled():
+                now = clock.now()
+                await engine.write(cancellations.by_transaction, str(run.flow_run), REASON, now)
             await by_hand.show(engine, str(run.flow_run))
             return run.state()
 

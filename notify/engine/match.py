@@ -7,9 +7,9 @@ process of an environment matches at a time: it holds a lease, and the transacti
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify import clock, intake, matching
+from notify.engine import authors
 from notify.engine.context import Engine
 from notify.engine.system_events import announce_cancelled
 from notify.errors import NotifyError
@@ -39,10 +40,27 @@ async def match_page(engine: Engine) -> int:
     if not page:
         return 0
     with with_history(engine.history()):
-        matches = await _matches(engine, page)
+        async with _keeping_the_lease(engine):
+            matches = await _matches(engine, page)
     written = await engine.write(_write, engine, page, matches)
     engine.bell.set()
     return len(page) if written else 0
+
+
+@asynccontextmanager
+async def _keeping_the_lease(engine: Engine) -> AsyncGenerator[None]:
+    """Hold the lease while authors' resolvers take their time."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(_LEASE.total_seconds() / 3)
+            await engine.write(alarms.lease, _NAME, engine.worker, _LEASE)
+
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
 
 
 def _next_page(connection: sa.Connection, environment: str, worker: str) -> list[Event]:
@@ -82,7 +100,7 @@ async def resolved(workflow: Workflow, some: Sequence[Event]) -> list[Match]:
         return [_match(event, workflow, workflow.to) for event in some]
     if is_bulk(workflow.to):
         try:
-            answers = list(zip(some, await _call(workflow.to, list(some)), strict=True))
+            answers = list(zip(some, await authors.call(workflow.to, list(some)), strict=True))
         except Exception as error:
             return [_failed(event, workflow, error) for event in some]
         return [_match(event, workflow, answer) for event, answer in answers]
@@ -92,15 +110,9 @@ async def resolved(workflow: Workflow, some: Sequence[Event]) -> list[Match]:
 async def _resolve_one(workflow: Workflow, event: Event) -> Match:
     assert callable(workflow.to)
     try:
-        return _match(event, workflow, await _call(workflow.to, event))
+        return _match(event, workflow, await authors.call(workflow.to, event))
     except Exception as error:
         return _failed(event, workflow, error)
-
-
-async def _call(resolver: Any, argument: Any) -> Any:
-    if inspect.iscoroutinefunction(resolver):
-        return await resolver(argument)
-    return await asyncio.to_thread(resolver, argument)
 
 
 def _failed(event: Event, workflow: Workflow, error: Exception) -> Match:
@@ -165,7 +177,9 @@ def _write(
 ) -> bool:
     if not alarms.holds(connection, environment, _NAME, engine.worker):
         return False
-    write_page(connection, environment, engine, batch, matches)
+    kept = events.still_unmatched(connection, environment, [event.uid for event in batch])
+    batch = [event for event in batch if event.uid in kept]
+    write_page(connection, environment, engine, batch, [one for one in matches if one.event.uid in kept])
     return True
 
 

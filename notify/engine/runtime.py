@@ -56,6 +56,7 @@ async def engine() -> Engine:
 def began(flow_run: str) -> None:
     """A flow run of this process is at work."""
     _shared.running.add(flow_run)
+    _shared.cancelled.discard(flow_run)
 
 
 def ended(flow_run: str) -> None:

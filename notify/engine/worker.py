@@ -22,6 +22,7 @@ from prefect.flows import load_flow_from_flow_run
 from prefect.states import Cancelled, Crashed
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
+from notify import clock
 from notify.engine import deploy, runtime, system_flows
 from notify.engine.bells import PrefectRinger
 from notify.engine.conductor import Conductor
@@ -37,6 +38,8 @@ from notify.store import alarms
 log = logging.getLogger("notify.worker")
 #: Seconds between polls for runs that people or schedules asked for, between looks at cancelled ones, and of sync.
 POLL, WATCH, SYNC, RECONCILE = 0.5, 1.0, 15.0, 30.0
+#: Seconds between signs of life.
+BEAT = 10.0
 
 
 class NotifyWorkerResult(BaseWorkerResult):
@@ -83,26 +86,30 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
             self._release_limit_slot(flow_run.id)
             self._submitting_flow_run_ids.discard(flow_run.id)
 
-    async def run_now(self, flow_run: FlowRun) -> None:
-        """Run one that is Pending already; returns when it has ended."""
+    async def run_now(self, flow_run: FlowRun) -> bool:
+        """Run one that is Pending already; answers, when it has ended, whether it completed."""
         self._submitting_flow_run_ids.add(flow_run.id)
         try:
-            await self._perform(flow_run)
+            return await self._perform(flow_run)
         finally:
             self._submitting_flow_run_ids.discard(flow_run.id)
 
-    async def _perform(self, flow_run: FlowRun) -> None:
-        """A flow that raises has said so in its state already: the worker goes on."""
+    async def _perform(self, flow_run: FlowRun) -> bool:
+        """Whether it completed. A flow that raises has said so in its state already: the worker goes on."""
         try:
             flow = await self._flow(flow_run)
-            await run_flow_async(flow, flow_run=flow_run, parameters=flow_run.parameters, return_type="state")
+            ended: Any = await run_flow_async(
+                flow, flow_run=flow_run, parameters=flow_run.parameters, return_type="state"
+            )
             await self._settle(flow_run)
+            return ended is None or not (ended.is_failed() or ended.is_crashed())
         except asyncio.CancelledError:
             raise
         except Exception as error:
             log.warning("flow run %s could not be run: %s", flow_run.name, error, exc_info=True)
             state = Crashed(message=f"The worker could not run it: {error}")
             await self.client.set_flow_run_state(flow_run.id, state, force=True)
+            return False
 
     async def _settle(self, flow_run: FlowRun) -> None:
         """Prefect refuses any other end of a run that is Cancelling: one cancelled too late would stay so for ever."""
@@ -190,6 +197,7 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
             _forever(self.get_and_submit_flow_runs, POLL),
             _forever(self.sync_with_backend, SYNC),
             _forever(self._watch, WATCH),
+            _forever(lambda: engine.write(alarms.beat, engine.worker, clock.now()), BEAT),
             _forever(lambda: reconcile(engine, self.client), RECONCILE),
         ]
 

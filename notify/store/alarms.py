@@ -67,9 +67,10 @@ def before(connection: sa.Connection, environment: str, workflow: str, bucket: d
     return connection.execute(query).scalar()
 
 
-def drop(connection: sa.Connection, environment: str, ids: Sequence[str]) -> None:
-    """Nobody wakes for these any more."""
-    connection.execute(alarms.delete().where(_AL.environment == environment, among(_AL.id, ids)))
+def drop(connection: sa.Connection, environment: str, ids: Sequence[str]) -> list[str]:
+    """Nobody wakes for these any more; returns those that were still there: they are the caller's to run."""
+    gone = alarms.delete().where(_AL.environment == environment, among(_AL.id, ids)).returning(_AL.id)
+    return list(connection.execute(gone).scalars())
 
 
 def renew(connection: sa.Connection, environment: str, ids: Sequence[str]) -> None:

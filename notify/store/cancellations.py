@@ -12,7 +12,7 @@ from notify.model import LIVE, MessageStatus, NotificationStatus
 from notify.store import events
 from notify.store.database import Row
 from notify.store.notifications import withdraw_cancelled
-from notify.store.tables import messages, notifications
+from notify.store.tables import messages, notifications, windows
 from notify.store.types import among
 
 _N = notifications.c
@@ -32,8 +32,9 @@ def by_transaction(
 ) -> Cancelled:
     """Cancel everything unfinished of one trigger or event: sleepers, members of digests, held events."""
     mine = sa.and_(_N.transaction_id == transaction_id, _N.status.in_(LIVE), _CANCELLABLE)
-    ids = _cancel(connection, environment, mine, reason, now)
-    return Cancelled(ids, events.cancel(connection, environment, transaction_id, now))
+    # Events first: one that is being matched is waited for, and its notifications are seen by what follows.
+    withdrawn = events.cancel(connection, environment, transaction_id, now)
+    return Cancelled(_cancel(connection, environment, mine, reason, now), withdrawn)
 
 
 def sleepers(
@@ -46,11 +47,21 @@ def sleepers(
     reason: str,
     now: datetime,
 ) -> list[str]:
-    """Cancel those of a workflow that wake later than `after` and not later than `until`; returns their ids."""
-    mine = sa.and_(_N.workflow == workflow, _N.status == NotificationStatus.WAITING, _N.wake_at <= until)
-    if after is not None:
-        mine = sa.and_(mine, _N.wake_at > after)
-    return _cancel(connection, environment, mine, reason, now)
+    """Cancel those of a workflow that wake, or whose window closes, in (`after`, `until`]; returns their ids."""
+    waiting = sa.and_(_N.workflow == workflow, _N.status == NotificationStatus.WAITING)
+    closing = sa.select(windows.c.id).where(
+        windows.c.environment == environment,
+        windows.c.workflow == workflow,
+        windows.c.state == "open",
+        windows.c.mode == "fixed",
+        _within(windows.c.closes_at, after, until),
+    )
+    due = sa.or_(_within(_N.wake_at, after, until), sa.and_(_N.wake_at.is_(None), _N.window.in_(closing)))
+    return _cancel(connection, environment, sa.and_(waiting, due), reason, now)
+
+
+def _within(column: sa.ColumnElement[Any], after: datetime | None, until: datetime) -> sa.ColumnElement[bool]:
+    return column <= until if after is None else sa.and_(column <= until, column > after)
 
 
 def held(connection: sa.Connection, environment: str, token: str, reason: str, now: datetime) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.model import NotificationStatus, StepState, new_id
-from notify.store.database import Row, insert_new
+from notify.store.database import Row
 from notify.store.tables import notifications, steps, window_items, windows
 from notify.store.types import among
 from notify.store.windows import CALENDAR, CLOSED, EMPTY, FIXED, OPEN
@@ -70,9 +70,13 @@ def _split_at(horizon: datetime) -> Split:
         parts: list[_Part] = []
         ends = window.closes_at
         while items:
+            if ends > horizon:
+                # One window is open for a key: what is not over yet stays together, and is divided when it closes.
+                parts.append(_Part(items, ends, closed=False))
+                break
             inside = [item for item in items if item.ts < ends]
             items = items[len(inside) :]
-            parts += [_Part(inside, ends, ends <= horizon)] if inside else []
+            parts += [_Part(inside, ends, closed=True)] if inside else []
             ends = items[0].ts + timedelta(seconds=window.seconds) if items else ends
         return parts
 
@@ -171,7 +175,9 @@ class _Changes:
     def write(self, connection: sa.Connection) -> None:
         """Closed rows first: one window at most may be open for a key."""
         self._end_windows(connection)
-        insert_new(connection, windows, [{k: v for k, v in row.items() if k != "one"} for row in self._opened])
+        if self._opened:
+            rows = [{name: value for name, value in row.items() if name != "one"} for row in self._opened]
+            connection.execute(windows.insert(), rows)
         self._move_items(connection)
         self._release(connection)
         self._settle_steps(connection)

@@ -142,6 +142,17 @@ def unmatched(connection: sa.Connection, environment: str, now: datetime, limit:
     return [_event(row) for row in connection.execute(query)]
 
 
+def still_unmatched(connection: sa.Connection, environment: str, uids: Sequence[str]) -> set[str]:
+    """Of these, those nobody matched or cancelled meanwhile, locked until the transaction ends."""
+    query = (
+        sa.select(events.c.uid)
+        .where(events.c.environment == environment, among(events.c.uid, uids), events.c.matched_at.is_(None))
+        .order_by(events.c.uid)
+        .with_for_update()
+    )
+    return set(connection.execute(query).scalars())
+
+
 def is_unmatched(connection: sa.Connection, environment: str, uid: str) -> bool:
     """Whether this event is stored and not matched yet."""
     query = sa.exists().where(events.c.environment == environment, events.c.uid == uid, events.c.matched_at.is_(None))
@@ -175,7 +186,8 @@ def watermark(connection: sa.Connection, environment: str, now: datetime) -> dat
         events.c.environment == environment, events.c.matched_at.is_(None)
     )
     waiting = sa.select(sa.func.min(outbox.c.ts)).where(outbox.c.environment == environment)
-    return min([now, *(ts for query in (stored, waiting) if (ts := connection.execute(query).scalar()) is not None)])
+    # In the order in which rows move: one that moves between the two reads is seen by the second.
+    return min([now, *(ts for query in (waiting, stored) if (ts := connection.execute(query).scalar()) is not None)])
 
 
 def next_due(connection: sa.Connection, environment: str, now: datetime) -> datetime | None:
