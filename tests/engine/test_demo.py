@@ -210,13 +210,3 @@ def test_a_second_time_in_the_same_folder_accepts_nothing_and_goes_on(demo: Ende
 
     assert (again.code, again.complaints) == (0, "")
     assert (again.rows(of_the_day), _per_channel(again)) == before
-
-
-def test_the_counts_are_the_same_on_postgresql(
-    demo: Ended, make_demo: Callable[[str], Ended], postgres_url: str
-) -> None:
-    there = make_demo(postgres_url)
-
-    assert (there.code, there.complaints) == (0, "")
-    assert _per_channel(there) == _per_channel(demo)
-    assert _reminders(there) == _reminders(demo)
