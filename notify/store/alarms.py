@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.model import new_id
-from notify.store.database import insert, insert_new, insert_returning, upsert
+from notify.store.bulk import insert, insert_new, insert_returning, upsert
 from notify.store.tables import alarms, flow_runs, installation, leases
 from notify.store.types import among, database_now
 

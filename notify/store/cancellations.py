@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from notify.model import LIVE, MessageStatus, NotificationStatus
 from notify.store import events
-from notify.store.database import Row
+from notify.store.bulk import Row
 from notify.store.notifications import withdraw_cancelled
 from notify.store.tables import messages, notifications, windows
 from notify.store.types import among

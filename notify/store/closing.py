@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.model import NotificationStatus, StepState, new_id
-from notify.store.database import Row
+from notify.store.bulk import Row
 from notify.store.tables import notifications, steps, window_items, windows
 from notify.store.types import among
 from notify.store.windows import CALENDAR, CLOSED, EMPTY, FIXED, OPEN

@@ -15,7 +15,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import orjson
 import sqlalchemy as sa
 from sqlalchemy import event, exc
-from sqlalchemy.dialects import postgresql, sqlite
 
 from notify.errors import StoreNotWritable, StoreUnavailable
 
@@ -159,34 +158,3 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-
-
-Row = dict[str, Any]
-
-
-def insert(connection: sa.Connection, table: sa.Table) -> Any:
-    """The dialect's own INSERT, which knows ON CONFLICT."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
-
-
-def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
-    """Insert what is not there yet; a row whose key exists is left as it is."""
-    if rows:
-        connection.execute(insert(connection, table).on_conflict_do_nothing(), list(rows))
-
-
-def insert_returning(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], column: sa.Column[T]) -> set[T]:
-    """Like `insert_new`; returns `column` of the rows that were new."""
-    if not rows:
-        return set()
-    statement = insert(connection, table).on_conflict_do_nothing().returning(column)
-    return set(connection.execute(statement, list(rows)).scalars())
-
-
-def upsert(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], update: Sequence[str]) -> None:
-    """Insert, or set the columns named in `update` where the key exists."""
-    if rows:
-        statement = insert(connection, table)
-        keys = [column.name for column in table.primary_key]
-        changes = {name: statement.excluded[name] for name in update}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), list(rows))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from notify.model import Event, EventKind, Receipt, Verdict, is_id
-from notify.store.database import Row, insert_new, insert_returning, upsert
+from notify.store.bulk import Row, insert_new, insert_returning, upsert
 from notify.store.tables import dedupe, events, omissions, outbox
 from notify.store.types import among
 
 #: An id seen again within this time of its first reception starts no work (Inngest's event contract).
 DEDUPE_WINDOW = timedelta(hours=24)
-#: Who owns a key before its owner is known.
-_NOBODY = "00000000-0000-0000-0000-000000000000"
 _ENVELOPE = ("uid", "kind", "name", "id", "ts", "received_at", "data", "v", "user", "subject")
 
 
@@ -25,8 +23,7 @@ def accept(connection: sa.Connection, environment: str, batch: Sequence[Event]) 
     """Store the batch with a verdict for each, in order. A duplicate's receipt carries the first one's uid."""
     owners = _owners(connection, environment, batch)
     receipts = [_receipt(event, owners.get(event.uid, event.uid)) for event in batch]
-    accepted = [event for event in batch if event.uid not in owners]
-    stored = _new(connection, environment, accepted)
+    stored = _new(connection, environment, [event for event in batch if event.uid not in owners])
     return [
         receipt if event.uid in stored else replace(receipt, verdict=Verdict.DUPLICATE)
         for event, receipt in zip(batch, receipts, strict=True)
@@ -40,47 +37,43 @@ def _new(connection: sa.Connection, environment: str, batch: Sequence[Event]) ->
 
 
 def _owners(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> dict[str, str]:
-    """For each duplicate of the batch, by uid, the uid of the event that was first within the window."""
-    keyed = [(key, event) for event in batch if (key := _dedupe_key(event)) is not None]
-    first = _seen(connection, environment, [key for key, _ in keyed])
+    """For each duplicate of the batch, by uid, the uid of the event that was first within the window.
+
+    A key that is new is claimed by the statement that finds it so: two never both own it.
+    """
+    keyed = [((event.name, event.id), event) for event in batch if event.kind is EventKind.EVENT and event.id]
+    keyed.sort(key=lambda pair: pair[1].received_at)
+    claims = {key: event for key, event in reversed(keyed)}
+    rows = [_first(environment, key, claims[key]) for key in sorted(claims)]
+    new = insert_returning(connection, dedupe, rows, dedupe.c.uid)
+    known = [key for key, event in claims.items() if event.uid not in new]
+    first = {key: (event.received_at, event.uid) for key, event in claims.items() if event.uid in new}
+    first |= _seen(connection, environment, known)
     owners: dict[str, str] = {}
     changed: dict[tuple[str, str], Row] = {}
-    for key, event in sorted(keyed, key=lambda pair: pair[1].received_at):
-        seen = first.get(key)
-        if seen is not None and seen[0] > event.received_at - DEDUPE_WINDOW:
-            if seen[1] != event.uid:
-                owners[event.uid] = seen[1]
+    for key, event in keyed:
+        seen_at, uid = first[key]
+        if seen_at > event.received_at - DEDUPE_WINDOW:
+            if uid != event.uid:
+                owners[event.uid] = uid
             continue
         first[key] = (event.received_at, event.uid)
-        changed[key] = _first_row(environment, key, event)
+        changed[key] = _first(environment, key, event)
     upsert(connection, dedupe, [changed[key] for key in sorted(changed)], ["first_seen", "uid"])
     return owners
 
 
-def _first_row(environment: str, key: tuple[str, str], event: Event) -> Row:
+def _first(environment: str, key: tuple[str, str], event: Event) -> Row:
     name, id_ = key
     return {"environment": environment, "name": name, "id": id_, "first_seen": event.received_at, "uid": event.uid}
-
-
-def _dedupe_key(event: Event) -> tuple[str, str] | None:
-    """Names of triggers and of events share the key without meeting: a workflow and an event may have one name."""
-    if event.id is None:
-        return None
-    return (f"trigger:{event.name}" if event.kind is EventKind.TRIGGER else event.name, event.id)
 
 
 def _seen(
     connection: sa.Connection, environment: str, keys: Sequence[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[datetime, str]]:
-    """When each key was first seen and by whom. A key nobody has is claimed first, so that two never both own it."""
+    """When each of these stored keys was first seen and by whom, locked until the transaction ends."""
     if not keys:
         return {}
-    placeholder = datetime.fromtimestamp(0, UTC)
-    claims = [
-        {"environment": environment, "name": name, "id": id_, "first_seen": placeholder, "uid": _NOBODY}
-        for name, id_ in sorted(set(keys))
-    ]
-    insert_new(connection, dedupe, claims)
     query = (
         sa.select(dedupe.c.name, dedupe.c.id, dedupe.c.first_seen, dedupe.c.uid)
         .where(dedupe.c.environment == environment)
@@ -90,7 +83,7 @@ def _seen(
     )
     wanted = set(keys)
     found = {(row.name, row.id): (row.first_seen, row.uid) for row in connection.execute(query)}
-    return {key: seen for key, seen in found.items() if key in wanted and seen[1] != _NOBODY}
+    return {key: seen for key, seen in found.items() if key in wanted}
 
 
 def _receipt(event: Event, uid: str, verdict: Verdict | None = Verdict.ACCEPTED) -> Receipt:

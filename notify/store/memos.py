@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.model import Remembered, StepState
-from notify.store.database import Row, upsert
+from notify.store.bulk import upsert
 from notify.store.tables import steps
 from notify.store.types import among
 
@@ -28,6 +28,5 @@ def _remembered(row: Any) -> Remembered:
 
 def remember(connection: sa.Connection, environment: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Keep rows of `notification`, `key`, `kind`, `state`, `value`, `error`, `started_at`, `finished_at`."""
-    blank: Row = {"value": None, "error": None, "finished_at": None}
-    whole = [blank | dict(row) | {"environment": environment} for row in rows]
+    whole = [{**row, "environment": environment} for row in rows]
     upsert(connection, steps, whole, ["state", "value", "error", "finished_at"])

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.model import Channel, Content, Delivery, MessageStatus, OutcomeKind
-from notify.store.database import Row, insert, insert_returning
+from notify.store.bulk import Row, given, insert_returning, upsert
 from notify.store.tables import attempts, messages
 from notify.store.types import among, database_now
 
@@ -33,8 +33,7 @@ class Queued:
 
 def add(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> set[str]:
     """Insert what was decided; returns the ids that are new. A message decided before is left as it is."""
-    blank: Row = dict.fromkeys(column.name for column in messages.columns)
-    return insert_returning(connection, messages, [blank | row | {"environment": environment} for row in rows], _M.id)
+    return insert_returning(connection, messages, [row | {"environment": environment} for row in rows], _M.id)
 
 
 def claim(
@@ -114,16 +113,9 @@ def record_attempts(connection: sa.Connection, environment: str, rows: Sequence[
 
     An outcome stands: an answer that comes after its call was given up as unknown changes nothing.
     """
-    blank: Row = dict.fromkeys(column.name for column in attempts.columns)
-    statement = insert(connection, attempts)
     changes = ("finished_at", "outcome", "provider_message_id", "detail")
-    statement = statement.on_conflict_do_update(
-        index_elements=["environment", "message", "number"],
-        set_={name: statement.excluded[name] for name in changes},
-        where=_A.outcome.is_(None),
-    )
-    if rows:
-        connection.execute(statement, [blank | row | {"environment": environment} for row in rows])
+    whole = [row | {"environment": environment} for row in rows]
+    upsert(connection, attempts, whole, changes, where="attempts.outcome IS NULL")
 
 
 #: What an attempt may change in its message.
@@ -143,18 +135,14 @@ CHANGES = (
 
 def settle(connection: sa.Connection, environment: str, token: str, rows: Sequence[Row]) -> None:
     """Write what attempts came to; a message whose claim was lost is left alone. Rows of `id` and CHANGES."""
-    statement = (
-        messages.update()
-        .where(_M.environment == environment, _M.id == sa.bindparam("one"), _M.claim == token)
-        .where(_M.status == MessageStatus.QUEUED)
-        .values({name: sa.bindparam(f"new_{name}", type_=_M[name].type) for name in CHANGES})
-    )
-    values = [
-        {"one": row["id"]} | {f"new_{name}": row[name] for name in CHANGES}
-        for row in sorted(rows, key=lambda row: row["id"])
-    ]
-    if values:
-        connection.execute(statement, values)
+    if rows:
+        new = given(connection, messages, sorted(rows, key=lambda row: row["id"]), "id", *CHANGES).c
+        connection.execute(
+            messages.update()
+            .where(_M.environment == environment, _M.id == new.id, _M.claim == token)
+            .where(_M.status == MessageStatus.QUEUED)
+            .values({name: new[name] for name in CHANGES})
+        )
 
 
 def release(connection: sa.Connection, environment: str, token: str) -> None:

@@ -15,18 +15,18 @@ import sqlalchemy as sa
 
 from notify.model import LIVE, Claimed, Event, NotificationStatus, StepState
 from notify.store import events
-from notify.store.database import Row, insert_returning
+from notify.store.bulk import Row, given, insert_returning
 from notify.store.tables import notifications, steps, window_items
 from notify.store.types import among, database_now
 
 READY, RUNNING, WAITING = LIVE
 _N = notifications.c
+_SUSPENDED = ("wake_at", "window", "tries")
 
 
 def create(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> set[str]:
     """Insert what does not exist; returns the new ids. Ids are derived, so deciding twice creates nothing."""
-    blank: Row = dict.fromkeys(column.name for column in notifications.columns)
-    whole = [blank | row | {"environment": environment} for row in sorted(rows, key=lambda row: row["id"])]
+    whole = [row | {"environment": environment} for row in sorted(rows, key=lambda row: row["id"])]
     return insert_returning(connection, notifications, whole, _N.id)
 
 
@@ -124,29 +124,25 @@ def suspend(connection: sa.Connection, environment: str, rows: Sequence[Row], no
 
     One whose cancelling event came before it first waited is cancelled here, as it would have been live.
     """
+    if not rows:
+        return
+    new = given(connection, notifications, sorted(rows, key=lambda row: row["id"]), "id", *_SUSPENDED).c
+    at = sa.literal(now, _N.waited_at.type)
     cancelled = _N.cancel_reason.is_not(None)
-    statement = (
+    connection.execute(
         notifications.update()
-        .where(_N.environment == environment, _N.id == sa.bindparam("one"))
+        .where(_N.environment == environment, _N.id == new.id)
         .values(
             status=sa.case((cancelled, NotificationStatus.CANCELLED.value), else_=WAITING.value),
             reason=sa.func.coalesce(_N.cancel_reason, _N.reason),
-            finished_at=sa.case((cancelled, sa.bindparam("at", now, _N.finished_at.type)), else_=None),
+            finished_at=sa.case((cancelled, at), else_=None),
             claim=None,
             lease_until=None,
-            waited_at=sa.bindparam("at", now, _N.waited_at.type),
-            wake_at=sa.bindparam("wake", type_=_N.wake_at.type),
-            window=sa.bindparam("into", type_=_N.window.type),
-            tries=sa.bindparam("times", type_=_N.tries.type),
+            waited_at=at,
+            **{name: new[name] for name in _SUSPENDED},
         )
     )
-    values = [
-        {"one": row["id"], "wake": row["wake_at"], "into": row["window"], "times": row["tries"]}
-        for row in sorted(rows, key=lambda row: row["id"])
-    ]
-    if values:
-        connection.execute(statement, values)
-        withdraw_cancelled(connection, environment, [row["id"] for row in rows], now)
+    withdraw_cancelled(connection, environment, [row["id"] for row in rows], now)
 
 
 def withdraw_cancelled(connection: sa.Connection, environment: str, ids: Sequence[str], now: datetime) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.model import Channel, Preference, Subscriber
-from notify.store.database import Row, insert_new, upsert
+from notify.store.bulk import Row, insert_new, upsert
 from notify.store.tables import preferences, subscribers
 from notify.store.types import among
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
-from notify.store.database import Row, insert_new
+from notify.store.bulk import Row, insert_new
 from notify.store.tables import versions
 
 _V = versions.c

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from notify.model import new_id
-from notify.store.database import Row, insert, insert_new
+from notify.store.bulk import Row, insert, insert_new
 from notify.store.notifications import suspend
 from notify.store.tables import events, notifications, window_items, windows
 from notify.store.types import among

@@ -1,0 +1,95 @@
+"""Many rows in one statement, handed over as one JSON parameter.
+
+A statement's text does not grow with the batch, so the database plans it once, and a thousand rows cost one round
+trip. Instants travel as ISO 8601 texts; a column that a row does not name is NULL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from notify.store.types import iso
+
+T = TypeVar("T")
+Row = dict[str, Any]
+_NOTHING = "ON CONFLICT DO NOTHING"
+
+
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """The dialect's own INSERT of single rows, which knows ON CONFLICT."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """Insert what is not there yet; a row whose key exists is left as it is."""
+    if rows:
+        connection.execute(_insert(connection.dialect.name, table, _NOTHING), {"rows": _json(rows)})
+
+
+def insert_returning(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], column: sa.Column[T]) -> set[T]:
+    """Like `insert_new`; returns `column` of the rows that were new."""
+    if not rows:
+        return set()
+    statement = _insert(connection.dialect.name, table, _NOTHING, column)
+    return set(connection.execute(statement, {"rows": _json(rows)}).scalars())
+
+
+def upsert(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Row], update: Sequence[str], *, where: str = ""
+) -> None:
+    """Insert, or set the columns named in `update` where the key exists and `where` holds of the stored row."""
+    if rows:
+        keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
+        changes = ", ".join(f'"{name}" = excluded."{name}"' for name in update)
+        conflict = f"ON CONFLICT ({keys}) DO UPDATE SET {changes}" + (f" WHERE {where}" if where else "")
+        connection.execute(_insert(connection.dialect.name, table, conflict), {"rows": _json(rows)})
+
+
+@lru_cache
+def _insert(dialect: str, table: sa.Table, conflict: str, returning: sa.Column[Any] | None = None) -> Any:
+    columns = [column for column in table.columns if table.autoincrement_column is not column]
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    if dialect == "postgresql":
+        source = f'json_populate_recordset(CAST(NULL AS "{table.name}"), CAST(:rows AS json))'
+        values = names
+    else:
+        source = "json_each(:rows)"
+        values = ", ".join(_extracted(column) for column in columns)
+    # `WHERE true` tells SQLite's parser that ON CONFLICT is no join condition.
+    words = f'INSERT INTO "{table.name}" ({names}) SELECT {values} FROM {source} AS r WHERE true {conflict}'
+    if returning is None:
+        return sa.text(words)
+    return sa.text(f'{words} RETURNING "{returning.name}"').columns(sa.column(returning.name, returning.type))
+
+
+def _extracted(column: sa.Column[Any]) -> str:
+    if isinstance(column.type, sa.JSON):
+        return f"nullif(r.value -> '$.\"{column.name}\"', 'null')"
+    return f"r.value ->> '$.\"{column.name}\"'"
+
+
+def given(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *names: str) -> Any:
+    """The rows as a FROM item `given` with the columns `names` of `table`, to be joined in an UPDATE or a SELECT."""
+    columns = [sa.column(name, table.c[name].type) for name in names]
+    if connection.dialect.name == "postgresql":
+        record = sa.literal_column(f'CAST(NULL AS "{table.name}")')
+        found = sa.func.json_populate_recordset(record, sa.cast(sa.literal(_json(rows), sa.Text), postgresql.JSON))
+        return found.table_valued(*columns, name="given")
+    each = sa.func.json_each(sa.literal(_json(rows), sa.Text)).table_valued("value")
+    picked = [sa.literal_column(_extracted(table.c[name]), table.c[name].type).label(name) for name in names]
+    return sa.select(*picked).select_from(each.alias("r")).subquery("given")
+
+
+def _json(rows: Sequence[Row]) -> str:
+    return orjson.dumps(rows, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+
+
+def _plain(value: Any) -> Any:
+    return iso(value) if isinstance(value, datetime) else str(value)
