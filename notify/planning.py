@@ -30,11 +30,13 @@ class Choices:
     here: Mapping[str, bool]
 
     @classmethod
-    def of(cls, preferences: Iterable[Preference]) -> Choices:
-        """Sorted by level."""
+    def of(cls, preferences: Iterable[Preference], channel: Channel) -> Choices:
+        """Those that concern the channel, sorted by level."""
         everywhere: dict[str, bool] = {}
         here: dict[str, bool] = {}
         for one in preferences:
+            if one.channel is not channel:
+                continue
             (here if one.workflow else everywhere)[one.subscriber] = one.enabled
         return cls(everywhere, here)
 

@@ -31,6 +31,7 @@ def preview(
     answers: list[dict[str, Any]] = []
     with database.read() as connection:
         person = people.load(connection, environment, [subscriber]).get(subscriber) or Subscriber(subscriber)
+        chosen = people.chosen(connection, environment, [subscriber], workflow.id)
         for step, channel in Templates([settings.flows / "templates"], {}).messages(workflow.id):
             reason = why_not(
                 subscriber,
@@ -38,7 +39,7 @@ def preview(
                 addresses=catalog.address(channel, person),
                 workflow=workflow.preferences,
                 critical=workflow.critical,
-                choices=Choices.of(people.chosen(connection, environment, [subscriber], workflow.id, channel)),
+                choices=Choices.of(chosen, channel),
                 asked_for=asked_for,
             )
             if reason is None and channel not in sendable:

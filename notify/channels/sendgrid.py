@@ -15,7 +15,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 from notify import clock
-from notify.channels import base, mail
+from notify.channels import base, http, mail
 from notify.channels.base import Call, Stage
 from notify.errors import InvalidSetting
 from notify.model import Channel, Dispatch, Outcome, OutcomeKind
@@ -42,7 +42,7 @@ class SendGridProvider:
         settings: Settings,
         *,
         timeout: float = 10,
-        concurrency: int = 32,
+        concurrency: int = 64,
         transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
         """`transport` makes another transport than aiohttp's, as for tests; called once for each event loop."""
@@ -51,8 +51,13 @@ class SendGridProvider:
         self._sender = mail.Sender.of(settings)
         self._key = _key(settings)
         self._url = _url(settings)
-        self._transport = transport or self._aiohttp
-        self._clients = base.PerLoop(self._client)
+        self._posts = http.Posts(
+            self._url,
+            {"Authorization": f"Bearer {self._key}"},
+            transport or self._aiohttp,
+            # Connecting is given half the time, so that the limit on the whole call never falls while connecting.
+            httpx.Timeout(timeout, connect=timeout / 2, pool=timeout / 2),
+        )
 
     async def send(self, dispatches: Sequence[Dispatch]) -> list[Outcome]:
         """One request for each message, `concurrency` at once."""
@@ -60,29 +65,18 @@ class SendGridProvider:
 
     async def aclose(self) -> None:
         """Close the running loop's client."""
-        if client := self._clients.take():
-            await client.aclose()
+        await self._posts.aclose()
 
     async def _send(self, call: Call) -> Outcome:
         page = payload(mail.read(call.dispatch, self.id), self._sender)
-        client = self._clients.current()
         call.stage = Stage.HANDED_OVER
         try:
-            response = await client.post(self._url, json=page)
+            response = await self._posts.post(page)
         except httpx.HTTPError as problem:
             if _never_connected(problem):
                 call.stage = Stage.CONNECTING
             return call.lost(base.describe(problem))
         return _outcome(response)
-
-    def _client(self) -> httpx.AsyncClient:
-        # Connecting is given half the time, so that the limit on the whole call never falls while connecting.
-        half = self.timeout / 2
-        return httpx.AsyncClient(
-            transport=self._transport(),
-            headers={"Authorization": f"Bearer {self._key}"},
-            timeout=httpx.Timeout(self.timeout, connect=half, pool=half),
-        )
 
     def _aiohttp(self) -> httpx.AsyncBaseTransport:
         return AiohttpTransport(limits=httpx.Limits(max_connections=self.concurrency, keepalive_expiry=5))

@@ -105,9 +105,10 @@ def _gates(
     connection: sa.Connection, environment: str, engine: Engine, workflow: Workflow, ids: Sequence[str]
 ) -> list[dict[str, Any]]:
     known = people.load(connection, environment, ids)
+    chosen = people.chosen(connection, environment, ids, workflow.id)
     rows: list[dict[str, Any]] = []
     for channel in dict.fromkeys(channel for _, channel in engine.contents.messages(workflow.id)):
-        choices = Choices.of(people.chosen(connection, environment, ids, workflow.id, channel))
+        choices = Choices.of(chosen, channel)
         rows += [_gate(workflow, channel, known.get(id_) or Subscriber(id_), choices) for id_ in ids]
     return rows
 

@@ -6,7 +6,7 @@ Nothing of the author's and nothing of the network runs between BEGIN and COMMIT
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,14 +14,15 @@ import sqlalchemy as sa
 
 from notify import clock
 from notify.channels import catalog
+from notify.engine.audience import Audience
 from notify.engine.context import Engine
 from notify.engine.driver import LOST, Answer, Request
 from notify.errors import InvalidTemplate, RenderFailed, TemplateMissing
 from notify.matching import message_id
 from notify.model import Channel, Content, MessageStatus, StepState, Subscriber
-from notify.planning import Choices, Reason, why_not
+from notify.planning import Reason, why_not
 from notify.steps import Decision, Send, Step
-from notify.store import memos, messages, notifications, people
+from notify.store import memos, messages, notifications
 from notify.store.messages import Queued
 from notify.workflow import Workflow
 
@@ -39,33 +40,33 @@ class Verdict:
 
 
 def decide(
-    engine: Engine, workflow: Workflow, token: str, requests: Sequence[Request]
+    engine: Engine, workflow: Workflow, token: str, audience: Audience, requests: Sequence[Request]
 ) -> tuple[list[Answer], list[Queued]]:
-    """Decide one channel for a group; returns the answers in order and the messages to deliver, claimed by `token`."""
+    """Decide one channel for a group of people met by `audience`.
+
+    Returns the answers in order and the messages to deliver, claimed by `token`.
+    """
     started = clock.now()
-    verdicts = _Group(engine, workflow, requests).verdicts()
+    verdicts = _Group(engine, workflow, audience, requests).verdicts()
     return engine.database.transact(lambda connection: _write(connection, engine, workflow, token, verdicts, started))
 
 
 class _Group:
-    """The facts a group's decision needs: read in two statements, however many people there are."""
+    """What a group's decision needs."""
 
-    def __init__(self, engine: Engine, workflow: Workflow, requests: Sequence[Request]) -> None:
+    def __init__(self, engine: Engine, workflow: Workflow, audience: Audience, requests: Sequence[Request]) -> None:
         self.engine = engine
         self.workflow = workflow
         self.requests = requests
         self.channel = _send(requests[0].step).channel
-        ids = [request.claimed.subscriber for request in requests]
-        with engine.database.read() as connection:
-            self.people = people.load(connection, engine.environment, ids)
-            chosen = people.chosen(connection, engine.environment, ids, workflow.id, self.channel)
-        self.choices = Choices.of(chosen)
+        self.people = audience.known
+        self.choices = audience.choices(self.channel)
 
     def verdicts(self) -> list[Verdict]:
         return [self._verdict(request) for request in self.requests]
 
     def _verdict(self, request: Request) -> Verdict:
-        person = self.people.get(request.claimed.subscriber) or Subscriber(request.claimed.subscriber)
+        person = self.people[request.claimed.subscriber]
         addresses = catalog.address(self.channel, person)
         reason = Reason.ADDED_AFTER_START if request.past else self._why_not(request, addresses)
         if reason is not None:
@@ -139,8 +140,9 @@ def _write(
     memos.remember(
         connection, environment, [_memo(one, row["id"], started, now) for one, row in zip(kept, rows, strict=True)]
     )
-    messages.extend(connection, environment, token, engine.lease)
     queued = [_queued(row, one) for one, row in zip(kept, rows, strict=True) if row["id"] in new and row["claim"]]
+    if queued:
+        messages.extend(connection, environment, token, engine.lease)
     return [_answer(environment, one, mine) for one in verdicts], queued
 
 
@@ -159,7 +161,7 @@ def _message(environment: str, workflow: Workflow, one: Verdict, token: str, now
         "priority": claimed.priority,
         "status": one.status,
         "reason": one.reason,
-        "content": asdict(one.content) if one.content else None,
+        "content": one.content,
         "address": "\n".join(one.addresses) or None,
         "delivery": workflow.delivery,
         "error": one.error,

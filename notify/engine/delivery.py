@@ -77,12 +77,20 @@ class Call:
 
 
 async def _deliver(engine: Engine, token: str, provider: Provider, queued: Sequence[Queued]) -> None:
-    """One transaction a wave: what the last wave came to, and what the next one is about to try."""
+    """One transaction a wave: what an earlier wave came to, and what the next one is about to try.
+
+    Two waves share the calls a provider takes at once: one is on its way while the next one is written.
+    """
+    on_their_way: asyncio.Task[list[Call]] | None = None
     finished: list[Call] = []
-    for wave in _waves(queued, provider.concurrency):
-        begun = await engine.write(_turn, token, provider.id, finished, wave)
-        finished = await _call(provider, begun)
-    await engine.write(_turn, token, provider.id, finished, [])
+    try:
+        for wave in _waves(queued, max(1, provider.concurrency // 2)):
+            begun = await engine.write(_turn, token, provider.id, finished, wave)
+            finished = await on_their_way if on_their_way else []
+            on_their_way = asyncio.create_task(_call(provider, begun))
+    finally:
+        rest = await on_their_way if on_their_way else []
+        await engine.write(_turn, token, provider.id, [*finished, *rest], [])
 
 
 def _waves(queued: Sequence[Queued], size: int) -> Iterable[Sequence[Queued]]:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from notify import clock
 from notify.engine import act, decide, delivery, wait
+from notify.engine.audience import Audience
 from notify.engine.context import Engine
 from notify.engine.driver import Answer, Ending, Request
 from notify.engine.system_events import system_events
@@ -70,6 +71,9 @@ class Work:
     outgoing: list[Queued] = field(default_factory=lambda: list[Queued]())
     deliveries: list[asyncio.Task[None]] = field(default_factory=lambda: list[asyncio.Task[None]]())
 
+    def __post_init__(self) -> None:
+        self.audience = Audience(self.engine, self.workflow.id)
+
     async def perform(self, kind: str, requests: Sequence[Request]) -> Sequence[Answer]:
         """One task for the group."""
         name = f"{_label(kind, requests)} · {_people(len(requests))}"
@@ -96,7 +100,11 @@ class Work:
         return answers
 
     async def _send(self, channel: str, requests: Sequence[Request]) -> list[Answer]:
-        answers, queued = await asyncio.to_thread(decide.decide, self.engine, self.workflow, self.token, requests)
+        audience = self.audience
+        await audience.meet(request.claimed.subscriber for request in requests)
+        answers, queued = await asyncio.to_thread(
+            decide.decide, self.engine, self.workflow, self.token, audience, requests
+        )
         self.outgoing += queued
         for answer in answers:
             if isinstance(answer.value, Decision):
@@ -120,6 +128,7 @@ class Work:
 
     async def finish(self, endings: Sequence[Ending]) -> None:
         """Record the endings, and deliver what the round decided beside whatever comes next."""
+        self.audience.forget()
         if self.outgoing:
             outgoing, self.outgoing = self.outgoing, []
             name = f"deliver · {len(outgoing)} message{'s' if len(outgoing) > 1 else ''}"

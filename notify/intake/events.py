@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
+import orjson
 import pydantic
 
 from notify.errors import InvalidEvent, InvalidInput, PayloadTooLarge
 from notify.intake.people import channel, parse_recipients
-from notify.intake.values import dumped, object_of, plain, text_of, validated
+from notify.intake.values import checked, object_of, plain, text_of, validated
 from notify.model import Event, EventKind, JsonObject, Priority, derive, new_id
 
 #: Bytes of JSON one event or trigger may have (Novu's payload limit).
@@ -91,7 +92,7 @@ def make_trigger(
     """
     data = {
         "to": parse_recipients(to, "to"),
-        "payload": validated(model, plain({} if payload is None else payload, "payload"), "payload"),
+        "payload": validated(model, {} if payload is None else payload, "payload"),
         "actor": _optional(actor, "actor"),
         "tenant": _optional(tenant, "tenant"),
         "channels": _channels(channels),
@@ -124,11 +125,10 @@ def _optional(value: Any, field: str) -> str | None:
 
 def _carried(value: Any, field: str) -> dict[str, Any]:
     """An object as JSON carries it, of a size that is taken."""
-    carried = plain(object_of(value, field), field)
-    size = len(dumped(carried, field))
-    if size > MAX_BYTES:
-        raise PayloadTooLarge(field=field, actual=size, allowed=MAX_BYTES)
-    return carried
+    text = checked(object_of(value, field), field)
+    if len(text) > MAX_BYTES:
+        raise PayloadTooLarge(field=field, actual=len(text), allowed=MAX_BYTES)
+    return orjson.loads(text)
 
 
 def _subject(data: JsonObject, known: EventModel | None) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, cast
 
 import orjson
@@ -20,9 +22,28 @@ def plain(value: Any, field: str = "data") -> Any:
 
     What no database or no JSON keeps (NUL, half a surrogate, NaN, a key that is no text) is an InvalidEvent.
     """
-    carried = orjson.loads(dumped(value, field))
-    _refuse(value, field)
-    return carried
+    return orjson.loads(checked(value, field))
+
+
+def checked(value: Any, field: str) -> bytes:
+    """The value as JSON text, refused as `plain` says."""
+    text = dumped(value, field)
+    # NUL is written as an escape, NaN as null: without either there is nothing to look for.
+    if b"\\u0000" in text or (b"null" in text and _has_nan(value)):
+        _refuse(value, field)
+    return text
+
+
+def _has_nan(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False, default=_beside_nan)
+    except ValueError:
+        return True
+    return False
+
+
+def _beside_nan(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, pydantic.BaseModel) else None
 
 
 def _refuse(value: Any, field: str) -> None:
@@ -43,11 +64,16 @@ def _refuse(value: Any, field: str) -> None:
 
 def validated(model: Any, value: Any, field: str) -> Any:
     """The value as `model` reads it (defaults filled in), as JSON; types are not coerced."""
-    adapter = pydantic.TypeAdapter[Any](model)
+    adapter = _adapter(model)
     try:
-        return adapter.dump_python(adapter.validate_json(dumped(value, field), strict=True), mode="json")
+        return adapter.dump_python(adapter.validate_json(checked(value, field), strict=True), mode="json")
     except pydantic.ValidationError as error:
         raise _invalid(error, field) from None
+
+
+@lru_cache
+def _adapter(model: Any) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(model)
 
 
 def _invalid(error: pydantic.ValidationError, field: str) -> InvalidEvent:

@@ -79,7 +79,7 @@ def given(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *name
     """The rows as a FROM item `given` with the columns `names` of `table`, to be joined in an UPDATE or a SELECT."""
     columns = [sa.column(name, table.c[name].type) for name in names]
     if connection.dialect.name == "postgresql":
-        record = sa.literal_column(f'CAST(NULL AS "{table.name}")')
+        record: sa.ColumnElement[Any] = sa.literal_column(f'CAST(NULL AS "{table.name}")')
         found = sa.func.json_populate_recordset(record, sa.cast(sa.literal(_json(rows), sa.Text), postgresql.JSON))
         return found.table_valued(*columns, name="given")
     each = sa.func.json_each(sa.literal(_json(rows), sa.Text)).table_valued("value")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import orjson
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
@@ -24,6 +26,8 @@ T = TypeVar("T")
 #: How often a transaction that lost a deadlock is run again.
 _TRIES = 5
 _RETRYABLE = ("40001", "40P01")
+#: Seconds after which a connection of the pool is asked whether it still stands.
+_RESTED = 1.0
 
 
 class Database:
@@ -48,7 +52,6 @@ class Database:
             self.url,
             pool_size=size,
             max_overflow=0,
-            pool_pre_ping=not self.is_sqlite,
             json_serializer=_json,
             json_deserializer=orjson.loads,
             connect_args=_connect_args(self.is_sqlite),
@@ -57,6 +60,9 @@ class Database:
         if self.is_sqlite:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", partial(_begin, begin))
+        else:
+            event.listen(engine, "checkin", _rests)
+            event.listen(engine, "checkout", _still_there)
         return engine
 
     @property
@@ -79,6 +85,16 @@ class Database:
             return
         with self._write_lock, self._translated(), self._writer.begin() as connection:
             yield connection
+
+    @contextmanager
+    def single(self) -> Generator[sa.Connection]:
+        """For one statement, which is its own transaction: a single round trip where the database allows it."""
+        if self.is_sqlite:
+            with self.write() as connection:
+                yield connection
+            return
+        with self._translated(), self._writer.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in one transaction; again from its start if the database chose it as a deadlock's victim."""
@@ -138,6 +154,20 @@ def _json(value: Any) -> str:
 
 def _begin(words: str, connection: sa.Connection) -> None:
     connection.exec_driver_sql(words)
+
+
+def _rests(_: Any, record: Any) -> None:
+    record.info["rests_since"] = time.monotonic()
+
+
+def _still_there(connection: Any, record: Any, _: Any) -> None:
+    """Ask a connection that rested for a while whether the server is still there; the pool replaces a dead one."""
+    if time.monotonic() - record.info.get("rests_since", time.monotonic()) > _RESTED:
+        try:
+            connection.execute("").close()
+            connection.rollback()
+        except psycopg.Error as error:
+            raise exc.DisconnectionError from error
 
 
 def _make_folder(file: str) -> None:

@@ -30,6 +30,11 @@ def accept(connection: sa.Connection, environment: str, batch: Sequence[Event]) 
     ]
 
 
+def is_new_by_itself(event: Event) -> bool:
+    """Whether the verdict follows from the event's uid, so that storing it is one statement."""
+    return event.kind is EventKind.TRIGGER or event.id is None
+
+
 def _new(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> set[str]:
     """Store the events; answers the uids that are new. A trigger's uid follows from its transaction id for good."""
     rows = [_row(environment, event) | {"verdict": Verdict.ACCEPTED} for event in batch]
@@ -41,7 +46,7 @@ def _owners(connection: sa.Connection, environment: str, batch: Sequence[Event])
 
     A key that is new is claimed by the statement that finds it so: two never both own it.
     """
-    keyed = [((event.name, event.id), event) for event in batch if event.kind is EventKind.EVENT and event.id]
+    keyed = [((event.name, str(event.id)), event) for event in batch if not is_new_by_itself(event)]
     keyed.sort(key=lambda pair: pair[1].received_at)
     claims = {key: event for key, event in reversed(keyed)}
     rows = [_first(environment, key, claims[key]) for key in sorted(claims)]

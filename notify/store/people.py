@@ -77,15 +77,12 @@ def choose(connection: sa.Connection, environment: str, choices: Sequence[Prefer
     upsert(connection, preferences, [rows[key] for key in sorted(rows)], ["enabled", "updated_at"])
 
 
-def chosen(
-    connection: sa.Connection, environment: str, people: Sequence[str], workflow: str, channel: Channel
-) -> list[Preference]:
-    """What these people chose for this channel, for this workflow and for all: one statement however many they are."""
+def chosen(connection: sa.Connection, environment: str, people: Sequence[str], workflow: str) -> list[Preference]:
+    """What these people chose for this workflow and for all: one statement however many they are."""
     query = sa.select(preferences).where(
         preferences.c.environment == environment,
         among(preferences.c.subscriber, set(people)),
         preferences.c.workflow.in_(["", workflow]),
-        preferences.c.channel == channel,
     )
     return [_preference(row) for row in connection.execute(query)]
 

@@ -98,12 +98,14 @@ def test_choices_are_sorted_by_level_and_by_person() -> None:
         Preference("bob", None, Channel.EMAIL, True),
     ]
 
-    sorted_ = Choices.of(made)
+    sorted_ = Choices.of(made, Channel.EMAIL)
 
     assert (dict(sorted_.everywhere), dict(sorted_.here)) == ({"ann": False, "bob": True}, {"bob": False})
 
 
 def test_one_person_s_choice_is_nobody_else_s() -> None:
-    chosen = Choices.of([Preference("ann", None, Channel.EMAIL, False), Preference("ann", "x", Channel.EMAIL, False)])
+    chosen = Choices.of(
+        [Preference("ann", None, Channel.EMAIL, False), Preference("ann", "x", Channel.EMAIL, False)], Channel.EMAIL
+    )
 
     assert why_not("bob", Channel.EMAIL, addresses=["b@x"], workflow={}, critical=False, choices=chosen) is None
