@@ -129,21 +129,32 @@ class Notify:
 
         The payload is validated by the workflow's model. A transaction id used before decides nothing again.
         """
+        given = {"actor": actor, "tenant": tenant, "channels": channels, "priority": priority, "at": at}
+        return self._ask(workflow, connection, to=to, payload=payload, transaction_id=transaction_id, **given)
+
+    def broadcast(
+        self,
+        workflow: str,
+        *,
+        payload: Any = None,
+        transaction_id: str | None = None,
+        actor: str | None = None,
+        tenant: str | None = None,
+        channels: Sequence[str] | None = None,
+        priority: str | None = None,
+        at: datetime | int | None = None,
+        connection: Any = None,
+    ) -> Receipt:
+        """Run one workflow for everybody who is a subscriber now; otherwise like `trigger`.
+
+        Workers reach people page by page from a stored cursor; `cancel` with the transaction id stops where it is.
+        """
+        given = {"actor": actor, "tenant": tenant, "channels": channels, "priority": priority, "at": at}
+        return self._ask(workflow, connection, everyone=True, payload=payload, transaction_id=transaction_id, **given)
+
+    def _ask(self, workflow: str, connection: Any, **given: Any) -> Receipt:
         known = self.registry.workflow(workflow)
-        event = intake.make_trigger(
-            self.settings.environment,
-            known.id,
-            clock.now(),
-            to=to,
-            payload=payload,
-            model=known.payload,
-            transaction_id=transaction_id,
-            actor=actor,
-            tenant=tenant,
-            channels=channels,
-            priority=priority,
-            at=at,
-        )
+        event = intake.make_trigger(self.settings.environment, known.id, clock.now(), model=known.payload, **given)
         return self._put([event], connection)[0]
 
     def trigger_many(self, batch: Iterable[Mapping[str, Any]]) -> list[Receipt]:
@@ -265,6 +276,7 @@ class AsyncNotify:
     accept = _awaited(Notify.accept)
     emit_many = _awaited(Notify.emit_many)
     trigger = _awaited(Notify.trigger)
+    broadcast = _awaited(Notify.broadcast)
     trigger_many = _awaited(Notify.trigger_many)
     send = _awaited(Notify.send)
     submit = _awaited(Notify.submit)

@@ -22,6 +22,8 @@ class Match:
     people: Sequence[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
     reason: str | None = None
     detail: str | None = None
+    #: A broadcast: everybody, whom a stored cursor reaches page by page.
+    everyone: bool = False
 
 
 def concerning(event: Event, workflow: str, people: Iterable[Mapping[str, Any]]) -> Match:

@@ -26,6 +26,8 @@ class Registry:
     workflows: Mapping[str, Workflow] = field(default_factory=lambda: {})
     events: Mapping[str, EventType] = field(default_factory=lambda: {})
     broken: Sequence[BrokenWorkflowFile] = ()
+    #: When the youngest of the files was written (Unix ms): of two releases the later one has the greater.
+    stamp: int = 0
 
     def workflow(self, id: str) -> Workflow:
         """The workflow of this id, or UnknownWorkflow naming those that are known."""
@@ -56,7 +58,8 @@ def load(folder: Path) -> Registry:
                     _add(one, file, found, events)
             except BrokenWorkflowFile as error:
                 broken.append(error)
-    return Registry(folder, found, events, tuple(broken))
+    written = max((file.stat().st_mtime_ns // 1_000_000 for file in folder.glob("*.py")), default=0)
+    return Registry(folder, found, events, tuple(broken), written)
 
 
 def _add(one: Any, file: Path, found: dict[str, Workflow], events: dict[str, EventType]) -> None:

@@ -12,6 +12,7 @@ import pydantic
 import sqlalchemy as sa
 
 from notify import clock
+from notify.engine import broadcast
 from notify.engine.calling_off import call_off_held
 from notify.engine.context import Engine
 from notify.engine.decide import payload_of
@@ -126,6 +127,8 @@ def _claim(
         limit=BATCH,
         event=scope.event,
     )
+    if scope.event is None and len(taken) < BATCH:
+        taken += broadcast.reach(connection, environment, engine, workflow, token, BATCH - len(taken))
     if not taken:
         return _Claim([], {}, {})
     memo, bursts = with_memos(connection, environment, taken)

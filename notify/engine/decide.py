@@ -136,13 +136,11 @@ def _write(
     kept = [one for one in verdicts if one.request.claimed.id in mine]
     now = clock.now()
     rows = [_message(environment, workflow, one, token, now) for one in kept]
-    new = messages.add(connection, environment, rows)
+    new = messages.add(connection, environment, rows, engine.lease)
     memos.remember(
         connection, environment, [_memo(one, row["id"], started, now) for one, row in zip(kept, rows, strict=True)]
     )
     queued = [_queued(row, one) for one, row in zip(kept, rows, strict=True) if row["id"] in new and row["claim"]]
-    if queued:
-        messages.extend(connection, environment, token, engine.lease)
     return [_answer(environment, one, mine) for one in verdicts], queued
 
 

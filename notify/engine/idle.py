@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from notify import clock
 from notify.engine.context import Engine
 from notify.model import NotificationStatus
-from notify.store import events, messages, notifications, windows
+from notify.store import events, fanouts, messages, notifications, windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ async def look(engine: Engine) -> Idle:
 def _look(connection: sa.Connection, environment: str, known: set[str], now: datetime) -> Idle:
     """What waits for a workflow that is not here is somebody else's to do."""
     at_work = {
+        *fanouts.open_workflows(connection, environment),
         *notifications.workflows_with(connection, environment, NotificationStatus.READY, NotificationStatus.RUNNING),
         *windows.due_workflows(connection, environment, now),
         *notifications.due_workflows(connection, environment, now),

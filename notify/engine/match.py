@@ -2,6 +2,8 @@
 
 The page is read and its people are resolved first; then one transaction writes everything that follows from it. One
 process of an environment matches at a time: it holds a lease, and the transaction checks the lease before it writes.
+Whoever has the youngest workflow files takes the lease from others: in a rolling deployment a worker that does not
+know a new workflow yet must not say for good that nobody listens.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,7 +26,7 @@ from notify.errors import NotifyError
 from notify.facts import is_bulk, with_history
 from notify.matching import Match
 from notify.model import Event, EventKind, Priority
-from notify.store import alarms, cancellations, events, notifications, people, versions
+from notify.store import alarms, cancellations, events, fanouts, notifications, people, versions
 from notify.workflow import Nobody, Recipients, Workflow
 
 log = logging.getLogger("notify.match")
@@ -36,7 +38,7 @@ _NAME = "match"
 
 async def match_page(engine: Engine) -> int:
     """Take in and match one page; returns how many events it had. 0 when there is nothing, or another one matches."""
-    page = await engine.write(_next_page, engine.worker)
+    page = await engine.write(_next_page, engine.worker, engine.registry.stamp)
     if not page:
         return 0
     with with_history(engine.history()):
@@ -54,7 +56,7 @@ async def _keeping_the_lease(engine: Engine) -> AsyncGenerator[None]:
     async def renew() -> None:
         while True:
             await asyncio.sleep(_LEASE.total_seconds() / 3)
-            await engine.write(alarms.lease, _NAME, engine.worker, _LEASE)
+            await engine.write(alarms.lease, _NAME, engine.worker, _LEASE, engine.registry.stamp)
 
     renewing = asyncio.create_task(renew())
     try:
@@ -63,8 +65,8 @@ async def _keeping_the_lease(engine: Engine) -> AsyncGenerator[None]:
         renewing.cancel()
 
 
-def _next_page(connection: sa.Connection, environment: str, worker: str) -> list[Event]:
-    if not alarms.lease(connection, environment, _NAME, worker, _LEASE):
+def _next_page(connection: sa.Connection, environment: str, worker: str, stamp: int) -> list[Event]:
+    if not alarms.lease(connection, environment, _NAME, worker, _LEASE, stamp):
         return []
     events.take_in(connection, environment, PAGE)
     return events.unmatched(connection, environment, clock.now(), PAGE)
@@ -91,6 +93,8 @@ async def _matches(engine: Engine, page: Sequence[Event]) -> list[Match]:
 def _triggered(engine: Engine, event: Event) -> Match:
     if event.name not in engine.registry.workflows:
         return Match(event, event.name, reason="unknown_workflow")
+    if event.data.get("everyone"):
+        return Match(event, event.name, everyone=True)
     return matching.concerning(event, event.name, event.data["to"])
 
 
@@ -144,7 +148,9 @@ class _Page:
 
     def add(self, match: Match, workflow: Workflow | None, version: str | None) -> None:
         if workflow is None or match.reason is not None:
-            self.omissions.append(self._omission(match))
+            self.omissions.append(self.omission(match))
+            return
+        if match.everyone:
             return
         for person in match.people:
             self.people.setdefault(person["id"], {}).update(person)
@@ -157,7 +163,7 @@ class _Page:
             now=self.now,
         )
 
-    def _omission(self, match: Match) -> dict[str, Any]:
+    def omission(self, match: Match) -> dict[str, Any]:
         return {
             "event": match.event.uid,
             "workflow": match.workflow,
@@ -195,7 +201,9 @@ def write_page(
     for match in matches:
         page.add(match, engine.registry.workflows.get(match.workflow), current.get(match.workflow))
     _save_people(connection, page)
-    _keep_versions(connection, engine, {row["workflow"] for row in page.rows}, current, now)
+    _fan_out(connection, engine, page, [match for match in matches if match.everyone], current)
+    used = {row["workflow"] for row in page.rows} | {match.workflow for match in matches if match.everyone}
+    _keep_versions(connection, engine, used, current, now)
     notifications.create(connection, environment, page.rows)
     events.omit(connection, environment, page.omissions)
     _cancel(connection, engine, batch, now)
@@ -208,6 +216,18 @@ def _save_people(connection: sa.Connection, page: _Page) -> None:
     people.save(connection, page.environment, described, page.now)
     bare = [id_ for id_, person in page.people.items() if len(person) == 1]
     people.ensure(connection, page.environment, bare, page.now)
+
+
+def _fan_out(
+    connection: sa.Connection, engine: Engine, page: _Page, broadcasts: Sequence[Match], current: Mapping[str, str]
+) -> None:
+    """A broadcast becomes stretches of people to reach; where there is nobody, that is the reason."""
+    for match in broadcasts:
+        workflow = engine.registry.workflow(match.workflow)
+        priority = _priority(match.event, workflow)
+        version = current[workflow.id]
+        if not fanouts.plan(connection, page.environment, match.event, workflow.id, priority=priority, version=version):
+            page.omissions.append(page.omission(replace(match, reason="no_recipient")))
 
 
 def _keep_versions(

@@ -76,7 +76,8 @@ def make_trigger(
     workflow: str,
     now: datetime,
     *,
-    to: Any,
+    to: Any = (),
+    everyone: bool = False,
     payload: Any,
     model: Any,
     transaction_id: str | None = None,
@@ -86,12 +87,13 @@ def make_trigger(
     priority: str | None = None,
     at: Any = None,
 ) -> Event:
-    """A request to run one workflow for `to`; the payload is validated by the workflow's own model first.
+    """A request to run one workflow for `to`, or for everyone; the workflow's own model validates the payload first.
 
     A transaction id that was used before gives the same uid, so it can decide nothing a second time.
     """
     data = {
-        "to": parse_recipients(to, "to"),
+        "to": [] if everyone else parse_recipients(to, "to"),
+        "everyone": everyone or None,
         "payload": validated(model, {} if payload is None else payload, "payload"),
         "actor": _optional(actor, "actor"),
         "tenant": _optional(tenant, "tenant"),

@@ -114,15 +114,17 @@ def silent(connection: sa.Connection, environment: str, since: datetime) -> list
     return list(connection.execute(query))
 
 
-def lease(connection: sa.Connection, environment: str, name: str, holder: str, length: timedelta) -> bool:
-    """Take or keep the right to do `name`; False while somebody else holds it."""
+def lease(
+    connection: sa.Connection, environment: str, name: str, holder: str, length: timedelta, rank: int = 0
+) -> bool:
+    """Take or keep the right to do `name`; False while somebody else of no lower rank holds it."""
     statement = insert(connection, leases)
     statement = statement.values(
-        environment=environment, name=name, holder=holder, until=database_now(length)
+        environment=environment, name=name, holder=holder, until=database_now(length), rank=rank
     ).on_conflict_do_update(
         index_elements=["environment", "name"],
-        set_={"holder": holder, "until": database_now(length)},
-        where=sa.or_(_L.holder == holder, _L.until < database_now()),
+        set_={"holder": holder, "until": database_now(length), "rank": rank},
+        where=sa.or_(_L.holder == holder, _L.until < database_now(), _L.rank < rank),
     )
     return connection.execute(statement.returning(_L.holder)).scalar() == holder
 

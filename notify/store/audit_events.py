@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from notify.model import EventKind, NotificationStatus, Verdict
 from notify.store.audit_check import Check, Query
-from notify.store.tables import events, notifications, omissions, windows
+from notify.store.tables import events, fanouts, notifications, omissions, windows
 from notify.store.windows import OPEN
 
-_E, _O, _N, _W = events.c, omissions.c, notifications.c, windows.c
+_E, _O, _N, _W, _F = events.c, omissions.c, notifications.c, windows.c, fanouts.c
 _AGAIN = "Emit it again under a new id."
 
 
@@ -42,6 +42,12 @@ def checks(environment: str, listeners: Mapping[str, Sequence[str]], now: dateti
         _forgotten(environment),
         "notification {notification} of {workflow} for {subscriber} waits, but for no instant and no open digest",
         "Cancel its trigger with `notify cancel` and trigger it again.",
+    )
+    yield Check(
+        "broadcast_short",
+        _broadcast_short(environment),
+        "broadcast {event} of {workflow} reached {people} people, but {notifications} notifications came of it",
+        "Trigger it again for those who are missing.",
     )
     yield Check(
         "pending",
@@ -103,6 +109,7 @@ def _unheard(environment: str, listeners: Mapping[str, Sequence[str]]) -> Query:
         _matched(environment),
         sa.or_(is_trigger, nobody_listens),
         sa.not_(_told(environment, sa.or_(sa.not_(is_trigger), _N.workflow == _E.name))),
+        sa.not_(sa.exists().where(_F.environment == environment, _F.event == _E.uid)),
         sa.not_(_omitted(environment, sa.or_(sa.not_(is_trigger), _O.workflow == _E.name))),
     )
 
@@ -119,6 +126,24 @@ def _forgotten(environment: str) -> Query:
         _N.status == NotificationStatus.WAITING,
         _N.wake_at.is_(None),
         sa.not_(collects),
+    )
+
+
+def _broadcast_short(environment: str) -> Query:
+    """A cursor advances with the notifications it creates, so their numbers agree at any time."""
+    reached = (
+        sa.select(_F.event, _F.workflow, sa.func.sum(_F.people).label("people"))
+        .where(_F.environment == environment)
+        .group_by(_F.event, _F.workflow)
+        .subquery("reached")
+    )
+    came = (
+        sa.select(sa.func.count())
+        .where(_N.environment == environment, _N.event == reached.c.event, _N.workflow == reached.c.workflow)
+        .scalar_subquery()
+    )
+    return sa.select(reached.c.event, reached.c.workflow, reached.c.people, came.label("notifications")).where(
+        reached.c.people != came
     )
 
 

@@ -7,7 +7,7 @@ trip. Instants travel as ISO 8601 texts; a column that a row does not name is NU
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -20,6 +20,11 @@ from notify.store.types import iso
 T = TypeVar("T")
 Row = dict[str, Any]
 _NOTHING = "ON CONFLICT DO NOTHING"
+#: The database's clock plus a lease, as `types.database_now` writes it.
+_LEASE_UNTIL = {
+    "postgresql": "clock_timestamp() + make_interval(secs => :lease)",
+    "sqlite": "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', :lease || ' seconds')",
+}
 
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:
@@ -33,12 +38,20 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) 
         connection.execute(_insert(connection.dialect.name, table, _NOTHING), {"rows": _json(rows)})
 
 
-def insert_returning(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], column: sa.Column[T]) -> set[T]:
-    """Like `insert_new`; returns `column` of the rows that were new."""
+def insert_returning(
+    connection: sa.Connection,
+    table: sa.Table,
+    rows: Sequence[Row],
+    column: sa.Column[T],
+    *,
+    lease: timedelta | None = None,
+) -> set[T]:
+    """Like `insert_new`; returns `column` of the rows that were new. `lease` sets their `lease_until`."""
     if not rows:
         return set()
-    statement = _insert(connection.dialect.name, table, _NOTHING, column)
-    return set(connection.execute(statement, {"rows": _json(rows)}).scalars())
+    statement = _insert(connection.dialect.name, table, _NOTHING, column, leased=lease is not None)
+    values: Row = {"rows": _json(rows)} | ({"lease": lease.total_seconds()} if lease else {})
+    return set(connection.execute(statement, values).scalars())
 
 
 def upsert(
@@ -53,20 +66,27 @@ def upsert(
 
 
 @lru_cache
-def _insert(dialect: str, table: sa.Table, conflict: str, returning: sa.Column[Any] | None = None) -> Any:
+def _insert(
+    dialect: str, table: sa.Table, conflict: str, returning: sa.Column[Any] | None = None, *, leased: bool = False
+) -> Any:
     columns = [column for column in table.columns if table.autoincrement_column is not column]
     names = ", ".join(f'"{column.name}"' for column in columns)
+    values = ", ".join(
+        _LEASE_UNTIL[dialect] if leased and column.name == "lease_until" else _value(dialect, column)
+        for column in columns
+    )
+    source = "json_each(:rows)"
     if dialect == "postgresql":
         source = f'json_populate_recordset(CAST(NULL AS "{table.name}"), CAST(:rows AS json))'
-        values = names
-    else:
-        source = "json_each(:rows)"
-        values = ", ".join(_extracted(column) for column in columns)
     # `WHERE true` tells SQLite's parser that ON CONFLICT is no join condition.
     words = f'INSERT INTO "{table.name}" ({names}) SELECT {values} FROM {source} AS r WHERE true {conflict}'
     if returning is None:
         return sa.text(words)
     return sa.text(f'{words} RETURNING "{returning.name}"').columns(sa.column(returning.name, returning.type))
+
+
+def _value(dialect: str, column: sa.Column[Any]) -> str:
+    return f'r."{column.name}"' if dialect == "postgresql" else _extracted(column)
 
 
 def _extracted(column: sa.Column[Any]) -> str:

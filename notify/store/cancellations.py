@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from notify.model import LIVE, MessageStatus, NotificationStatus
-from notify.store import events
+from notify.store import events, fanouts
 from notify.store.bulk import Row
 from notify.store.notifications import withdraw_cancelled
 from notify.store.tables import messages, notifications, windows
@@ -34,6 +34,7 @@ def by_transaction(
     mine = sa.and_(_N.transaction_id == transaction_id, _N.status.in_(LIVE), _CANCELLABLE)
     # Events first: one that is being matched is waited for, and its notifications are seen by what follows.
     withdrawn = events.cancel(connection, environment, transaction_id, now)
+    fanouts.cancel(connection, environment, transaction_id, now)
     return Cancelled(_cancel(connection, environment, mine, reason, now), withdrawn)
 
 

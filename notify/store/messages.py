@@ -31,9 +31,10 @@ class Queued:
     attempts: int
 
 
-def add(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> set[str]:
+def add(connection: sa.Connection, environment: str, rows: Sequence[Row], lease: timedelta) -> set[str]:
     """Insert what was decided; returns the ids that are new. A message decided before is left as it is."""
-    return insert_returning(connection, messages, [row | {"environment": environment} for row in rows], _M.id)
+    whole = [row | {"environment": environment} for row in rows]
+    return insert_returning(connection, messages, whole, _M.id, lease=lease)
 
 
 def claim(
@@ -91,7 +92,7 @@ def queued(row: Any) -> Queued:
 
 
 def extend(connection: sa.Connection, environment: str, token: str, lease: timedelta) -> None:
-    """Keep every message claimed under `token` for another `lease`; a claim is written without one and gets it here."""
+    """Keep every message claimed under `token` for another `lease`."""
     mine = sa.and_(_M.environment == environment, _M.status == MessageStatus.QUEUED, _M.claim == token)
     connection.execute(messages.update().where(mine).values(lease_until=database_now(lease)))
 

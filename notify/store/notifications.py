@@ -14,7 +14,7 @@ import orjson
 import sqlalchemy as sa
 
 from notify.model import LIVE, Claimed, Event, NotificationStatus, StepState
-from notify.store import events
+from notify.store import events, fanouts
 from notify.store.bulk import Row, given, insert_returning
 from notify.store.tables import notifications, steps, window_items
 from notify.store.types import among, database_now
@@ -28,6 +28,39 @@ def create(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> 
     """Insert what does not exist; returns the new ids. Ids are derived, so deciding twice creates nothing."""
     whole = [row | {"environment": environment} for row in sorted(rows, key=lambda row: row["id"])]
     return insert_returning(connection, notifications, whole, _N.id)
+
+
+def create_claimed(
+    connection: sa.Connection,
+    environment: str,
+    rows: Sequence[Row],
+    event: Event,
+    *,
+    token: str,
+    lease: timedelta,
+    now: datetime,
+) -> list[Claimed]:
+    """Like `create`, for one event whose notifications their creator works on at once."""
+    held: Row = {"environment": environment, "status": RUNNING, "claim": token, "started_at": now}
+    new = insert_returning(connection, notifications, [row | held for row in rows], _N.id, lease=lease)
+    return [
+        Claimed(
+            id=row["id"],
+            workflow=row["workflow"],
+            subscriber=row["subscriber"],
+            event=event,
+            transaction_id=row["transaction_id"],
+            ts=row["ts"],
+            priority=row["priority"],
+            version=row["version"],
+            window=None,
+            tries=0,
+            started_at=now,
+            taken_in_at=now,
+        )
+        for row in rows
+        if row["id"] in new
+    ]
 
 
 def claim(
@@ -220,14 +253,15 @@ def reclaim(connection: sa.Connection, environment: str) -> int:
 
 
 def undecided_before(connection: sa.Connection, environment: str, workflow: str) -> datetime | None:
-    """The `ts` of the oldest notification that may still join a window of this workflow."""
+    """The `ts` of the oldest notification that may still join a window of this workflow; broadcasts create some."""
     query = sa.select(sa.func.min(_N.ts)).where(
         _N.environment == environment,
         _N.workflow == workflow,
         _N.status.in_([READY, RUNNING]),
         _N.window.is_(None),
     )
-    return connection.execute(query).scalar()
+    found = [connection.execute(query).scalar(), fanouts.oldest(connection, environment, workflow)]
+    return min((ts for ts in found if ts is not None), default=None)
 
 
 def workflows_with(connection: sa.Connection, environment: str, *statuses: NotificationStatus) -> dict[str, int]:

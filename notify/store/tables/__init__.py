@@ -13,6 +13,7 @@ from notify.store.tables.log import attempts as attempts
 from notify.store.tables.log import messages as messages
 from notify.store.tables.people import preferences as preferences
 from notify.store.tables.people import subscribers as subscribers
+from notify.store.tables.work import fanouts as fanouts
 from notify.store.tables.work import notifications as notifications
 from notify.store.tables.work import steps as steps
 from notify.store.tables.work import versions as versions

@@ -40,6 +40,7 @@ leases = sa.Table(
     key("name"),
     sa.Column("holder", Id, nullable=False),
     sa.Column("until", Instant, nullable=False),
+    sa.Column("rank", sa.BigInteger, nullable=False),
 )
 
 #: Facts about this installation: its id, its schema's release.

@@ -126,3 +126,26 @@ window_items = sa.Table(
     sa.Column("withdrawn_at", Instant),
     sa.Index(None, "environment", "window", "ts"),
 )
+
+#: A stretch of the subscribers that a broadcast still has to reach: those with ids in (`cursor`, `until`], where
+#: `cursor` moves with each page. A broadcast has several, so that several workers take one each.
+fanouts = sa.Table(
+    "fanouts",
+    metadata,
+    environment(),
+    key("id", Id),
+    sa.Column("event", Id, nullable=False),
+    sa.Column("workflow", sa.Text, nullable=False),
+    sa.Column("transaction_id", sa.Text, nullable=False),
+    sa.Column("ts", Instant, nullable=False),
+    sa.Column("priority", sa.SmallInteger, nullable=False),
+    sa.Column("version", sa.String(64)),
+    sa.Column("cursor", sa.Text, nullable=False),
+    sa.Column("until", sa.Text),
+    sa.Column("as_of", Instant, nullable=False),
+    sa.Column("state", sa.String(10), nullable=False),
+    sa.Column("people", sa.Integer, nullable=False),
+    sa.Column("finished_at", Instant),
+    sa.Index(None, "environment", "event"),
+    partial_index("ix_fanouts_open", "environment", "workflow", "priority", "ts", where="state = 'open'"),
+)

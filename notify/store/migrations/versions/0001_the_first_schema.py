@@ -81,6 +81,33 @@ def upgrade() -> None:
         postgresql_where=sa.text("matched_at IS NULL"),
     )
     op.create_table(
+        "fanouts",
+        sa.Column("environment", sa.String(length=50), nullable=False),
+        sa.Column("id", Id, nullable=False),
+        sa.Column("event", Id, nullable=False),
+        sa.Column("workflow", sa.Text(), nullable=False),
+        sa.Column("transaction_id", sa.Text(), nullable=False),
+        sa.Column("ts", Instant(), nullable=False),
+        sa.Column("priority", sa.SmallInteger(), nullable=False),
+        sa.Column("version", sa.String(length=64), nullable=True),
+        sa.Column("cursor", sa.Text(), nullable=False),
+        sa.Column("until", sa.Text(), nullable=True),
+        sa.Column("as_of", Instant(), nullable=False),
+        sa.Column("state", sa.String(length=10), nullable=False),
+        sa.Column("people", sa.Integer(), nullable=False),
+        sa.Column("finished_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("environment", "id", name=op.f("pk_fanouts")),
+    )
+    op.create_index(op.f("ix_fanouts_environment_event"), "fanouts", ["environment", "event"], unique=False)
+    op.create_index(
+        "ix_fanouts_open",
+        "fanouts",
+        ["environment", "workflow", "priority", "ts"],
+        unique=False,
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
+    op.create_table(
         "flow_runs",
         sa.Column("environment", sa.String(length=50), nullable=False),
         sa.Column("id", Id, nullable=False),
@@ -102,6 +129,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("holder", Id, nullable=False),
         sa.Column("until", Instant(), nullable=False),
+        sa.Column("rank", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("environment", "name", name=op.f("pk_leases")),
     )
     op.create_table(
@@ -403,6 +431,14 @@ def downgrade() -> None:
     op.drop_table("leases")
     op.drop_table("installation")
     op.drop_table("flow_runs")
+    op.drop_index(
+        "ix_fanouts_open",
+        table_name="fanouts",
+        sqlite_where=sa.text("state = 'open'"),
+        postgresql_where=sa.text("state = 'open'"),
+    )
+    op.drop_index(op.f("ix_fanouts_environment_event"), table_name="fanouts")
+    op.drop_table("fanouts")
     op.drop_index(
         "ix_events_unmatched",
         table_name="events",
