@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from notify.commands import authoring, reading, running, writing
+from notify.commands import authoring, outbox, reading, running, writing
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +16,7 @@ for family in (running.app, writing.app, reading.app, authoring.app):
     app.registered_commands += family.registered_commands
 app.add_typer(writing.subscribers, name="subscribers")
 app.add_typer(writing.preferences, name="preferences")
+running.db.registered_commands += outbox.app.registered_commands
 app.add_typer(running.db, name="db")
 
 

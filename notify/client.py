@@ -20,8 +20,9 @@ from notify.model import Event, Receipt
 from notify.outcomes import Outcomes, outcomes
 from notify.preview import preview
 from notify.settings import Settings
-from notify.store import cancellations, events, foreign, schema
+from notify.store import cancellations, events, schema
 from notify.store.database import Database
+from notify.store.foreign import Outboxes
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,11 +104,15 @@ class Notify:
     def _put(self, batch: Sequence[Event], connection: Any) -> list[Receipt]:
         environment = self.settings.environment
         if connection is not None:
-            return foreign.put(connection, self.database.url, environment, batch)
+            return self._outboxes.put(connection, environment, batch)
         if all(events.is_new_by_itself(event) for event in batch):
             with self.database.single() as own:
                 return events.accept(own, environment, batch)
         return self.database.transact(lambda own: events.accept(own, environment, batch))
+
+    @cached_property
+    def _outboxes(self) -> Outboxes:
+        return Outboxes(self.database)
 
     # --- asking for a workflow ------------------------------------------------------------------
 
@@ -150,16 +155,24 @@ class Notify:
         Workers reach people page by page from a stored cursor; `cancel` with the transaction id stops where it is.
         """
         given = {"actor": actor, "tenant": tenant, "channels": channels, "priority": priority, "at": at}
-        return self._ask(workflow, connection, everyone=True, payload=payload, transaction_id=transaction_id, **given)
+        return self._ask(
+            workflow, connection, to=(), everyone=True, payload=payload, transaction_id=transaction_id, **given
+        )
 
     def _ask(self, workflow: str, connection: Any, **given: Any) -> Receipt:
-        known = self.registry.workflow(workflow)
-        event = intake.make_trigger(self.settings.environment, known.id, clock.now(), model=known.payload, **given)
-        return self._put([event], connection)[0]
+        return self._put([self._asked(workflow, **given)], connection)[0]
 
-    def trigger_many(self, batch: Iterable[Mapping[str, Any]]) -> list[Receipt]:
+    def _asked(self, workflow: str, *, to: Any, payload: Any = None, **given: Any) -> Event:
+        known, environment = self.registry.workflow(workflow), self.settings.environment
+        model = known.payload
+        return intake.make_trigger(environment, known.id, clock.now(), to=to, payload=payload, model=model, **given)
+
+    def trigger_many(self, batch: Iterable[Mapping[str, Any]], *, connection: Any = None) -> list[Receipt]:
         """Like `trigger` for objects of its arguments, `workflow` among them."""
-        return [self.trigger(**dict(one)) for one in batch]
+        if connection is None:
+            return [self.trigger(**dict(one)) for one in batch]
+        pages = ([self._asked(**dict(one)) for one in page] for page in _pages(batch))
+        return [receipt for page in pages for receipt in self._put(page, connection)]
 
     def send(
         self,

@@ -68,8 +68,17 @@ class NotInTransaction(NotifyError):
 
 
 class NotTheStore(NotifyError):
-    """The connection given belongs to {theirs}, but the outbox is in {ours}.
-    Pass a connection to the store's own database, or leave connection= out."""
+    """The connection given belongs to {theirs}, which is not the store ({ours}) and has no table notify_outbox.
+    Install it with `notify db outbox {url}` and name that database in NOTIFY_OUTBOX_URLS, or leave connection= out."""
+
+
+class OutOfReach(NotTheStore):
+    """The connection given belongs to an in-memory database, which no worker can read.
+    Use a database of its own, or leave connection= out."""
+
+
+class NoSuchOutbox(NotifyError):
+    """There is no table notify_outbox. Install it with `notify db outbox {url}`."""
 
 
 # --- the author's code ---------------------------------------------------------------------------

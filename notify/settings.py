@@ -10,6 +10,8 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from notify.errors import InvalidSetting
 
 #: Every option of a workflow can be set as NOTIFY_<WORKFLOW>_<PARAMETER>.
@@ -25,6 +27,8 @@ class Settings:
     database_url: str
     flows: Path
     environment: str = "default"
+    #: Databases of applications whose `notify_outbox` the workers copy from.
+    outboxes: tuple[str, ...] = ()
     prefect_api_url: str | None = None
     email: str = "file"
     email_from: str = "notify@localhost"
@@ -49,7 +53,8 @@ class Settings:
             )
         return cls(
             home=home,
-            database_url=_database_url(env.get("NOTIFY_DATABASE_URL"), home),
+            database_url=_store(env.get("NOTIFY_DATABASE_URL"), home),
+            outboxes=_outboxes(env.get("NOTIFY_OUTBOX_URLS") or ""),
             flows=_flows(env.get("NOTIFY_FLOWS")),
             environment=env.get("NOTIFY_ENVIRONMENT") or cls.environment,
             prefect_api_url=env.get("PREFECT_API_URL") or None,
@@ -77,19 +82,36 @@ class Settings:
         return self.variables.get(_PREFIX + re.sub(r"\W", "_", f"{workflow}_{name}").upper())
 
 
-def _database_url(url: str | None, home: Path) -> str:
-    if not url:
-        return f"sqlite:///{home / 'notify.db'}"
+def _store(url: str | None, home: Path) -> str:
+    return usable_url(url, "NOTIFY_DATABASE_URL") if url else f"sqlite:///{home / 'notify.db'}"
+
+
+def _outboxes(urls: str) -> tuple[str, ...]:
+    """Each once, in order. A comma inside a URL stays: it may list the hosts of one database."""
+    found = (one for one in re.split(r"\s+|,\s*(?=\w[\w+]*://)", urls) if one.strip(","))
+    return tuple(dict.fromkeys(usable_url(one.strip(","), "NOTIFY_OUTBOX_URLS") for one in found))
+
+
+def usable_url(url: str, name: str) -> str:
+    """The URL with the driver we use, or an InvalidSetting under `name`."""
     if url.startswith("postgresql://"):
-        return "postgresql+psycopg://" + url.removeprefix("postgresql://")
-    if url.startswith(("sqlite:///", "postgresql+psycopg://")):
+        url = "postgresql+psycopg://" + url.removeprefix("postgresql://")
+    if url.startswith(("sqlite:///", "postgresql+psycopg://")) and _is_url(url):
         return url
     raise InvalidSetting(
-        name="NOTIFY_DATABASE_URL",
+        name=name,
         value=url.split("@")[-1],
         problem="neither SQLite nor PostgreSQL",
         remedy="Use sqlite:///path/to/file.db or postgresql+psycopg://user@host/name",
     )
+
+
+def _is_url(url: str) -> bool:
+    try:
+        sa.make_url(url)
+    except (ValueError, sa.exc.ArgumentError):
+        return False
+    return True
 
 
 def _flows(folder: str | None) -> Path:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 #: What the demo's last screen is made for, where no terminal says otherwise.
 WIDTH = 100
 app = typer.Typer()
-db = typer.Typer(no_args_is_help=True, help="The store's database.")
+db = typer.Typer(no_args_is_help=True, help="The store's database, and the outbox in an application's own.")
 
 Port = Annotated[int | None, typer.Option(help="The embedded Prefect server's port; 4200 or the next free one.")]
 

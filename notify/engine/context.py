@@ -39,6 +39,8 @@ class Engine:
     lease: timedelta = LEASE
     #: Set whenever this process made something ready, so that nobody here waits for a poll.
     bell: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Whether no application's own outbox has rows to copy: who copies them says so.
+    nothing_elsewhere: Callable[[], bool] = lambda: True
 
     @property
     def environment(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -25,7 +25,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Idle is: nothing unmatched, ready, leased, or due to be delivered."""
+    """Idle is: nothing to copy from elsewhere, unmatched, ready, leased, or due to be delivered."""
 
     idle: bool
     waiting: Sequence[Waiting]
@@ -33,7 +33,10 @@ class Idle:
 
 async def look(engine: Engine) -> Idle:
     """What there is to do and what waits."""
-    return await engine.read(_look, set(engine.registry.workflows), clock.now())
+    # Asked first: a row is in the store before it leaves the outbox it was written to.
+    elsewhere = not engine.nothing_elsewhere()
+    found = await engine.read(_look, set(engine.registry.workflows), clock.now())
+    return replace(found, idle=False) if elsewhere else found
 
 
 def _look(connection: sa.Connection, environment: str, known: set[str], now: datetime) -> Idle:

@@ -31,6 +31,7 @@ from notify.engine.flows import as_flow
 from notify.engine.idle import Idle
 from notify.engine.pool import POOL
 from notify.engine.reconcile import reconcile
+from notify.engine.relay import relaying
 from notify.engine.yard import find_list
 from notify.settings import Settings
 from notify.store import alarms
@@ -154,7 +155,7 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         self, engine: Engine, *, until_idle: bool = False, started: Callable[[], None] = lambda: None
     ) -> Idle | None:
         """Work until stopped, or until nothing is left to do; then let runs come to their true end."""
-        async with self:
+        async with self, relaying(engine):
             return await self._serve(engine, until_idle, started)
 
     async def _serve(self, engine: Engine, until_idle: bool, started: Callable[[], None]) -> Idle | None:

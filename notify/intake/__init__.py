@@ -1,5 +1,6 @@
 """Untrusted input becomes nouns, or an error that names the field and the remedy. Pure; nothing is written here."""
 
+from notify.intake.copied import parse_row as parse_row
 from notify.intake.events import MAX_BYTES as MAX_BYTES
 from notify.intake.events import make_event as make_event
 from notify.intake.events import make_trigger as make_trigger

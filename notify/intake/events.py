@@ -97,8 +97,8 @@ def make_trigger(
         "payload": validated(model, {} if payload is None else payload, "payload"),
         "actor": _optional(actor, "actor"),
         "tenant": _optional(tenant, "tenant"),
-        "channels": _channels(channels),
-        "priority": _priority(priority),
+        "channels": parse_channels(channels),
+        "priority": parse_priority(priority),
     }
     transaction = _optional(transaction_id, "transaction_id") or new_id()
     return Event(
@@ -159,7 +159,8 @@ def _in_utc(value: datetime, field: str) -> datetime:
         raise InvalidEvent(field=field, problem=f"{value} is out of range", remedy="Send a year of our times") from None
 
 
-def _channels(value: Any) -> list[str] | None:
+def parse_channels(value: Any) -> list[str] | None:
+    """The names of channels, or None for all."""
     if value is None:
         return None
     if not isinstance(value, str | list | tuple | set | frozenset):
@@ -168,7 +169,8 @@ def _channels(value: Any) -> list[str] | None:
     return [channel(name, "channels").value for name in names]
 
 
-def _priority(value: Any) -> str | None:
+def parse_priority(value: Any) -> str | None:
+    """The name of a priority, or None."""
     if value is None:
         return None
     names = [one.name.lower() for one in Priority]

@@ -91,20 +91,18 @@ def _seen(
     return {key: seen for key, seen in found.items() if key in wanted}
 
 
-def _receipt(event: Event, uid: str, verdict: Verdict | None = Verdict.ACCEPTED) -> Receipt:
+def _receipt(event: Event, uid: str) -> Receipt:
     transaction = event.transaction_id if event.kind is EventKind.TRIGGER else uid
-    return Receipt(uid=uid, name=event.name, id=event.id, verdict=verdict, transaction_id=transaction)
+    return Receipt(uid=uid, name=event.name, id=event.id, verdict=Verdict.ACCEPTED, transaction_id=transaction)
 
 
 def _row(environment: str, event: Event) -> Row:
     return {"environment": environment} | {name: getattr(event, name) for name in _ENVELOPE}
 
 
-def put_in_outbox(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> list[Receipt]:
-    """Write the batch in the caller's transaction. The verdict comes when it is taken in, so receipts have none."""
-    if batch:
-        connection.execute(outbox.insert(), [_row(environment, event) for event in batch])
-    return [_receipt(event, event.uid, None) for event in batch]
+def outbox_rows(environment: str, batch: Sequence[Event]) -> list[Row]:
+    """The batch as rows of an outbox."""
+    return [_row(environment, event) for event in batch]
 
 
 def take_in(connection: sa.Connection, environment: str, limit: int) -> int:
@@ -179,7 +177,10 @@ def pending(connection: sa.Connection, environment: str, now: datetime) -> bool:
 
 
 def watermark(connection: sa.Connection, environment: str, now: datetime) -> datetime:
-    """Every stored event with an earlier `ts` has been matched."""
+    """Every stored event with an earlier `ts` has been matched.
+
+    What still lies in an application's own outbox is not known here: it counts from when it was copied.
+    """
     stored = sa.select(sa.func.min(events.c.ts)).where(
         events.c.environment == environment, events.c.matched_at.is_(None)
     )

@@ -7,6 +7,7 @@ from notify.store.tables.clockwork import installation as installation
 from notify.store.tables.clockwork import leases as leases
 from notify.store.tables.incoming import dedupe as dedupe
 from notify.store.tables.incoming import events as events
+from notify.store.tables.incoming import notify_outbox as notify_outbox
 from notify.store.tables.incoming import omissions as omissions
 from notify.store.tables.incoming import outbox as outbox
 from notify.store.tables.log import attempts as attempts

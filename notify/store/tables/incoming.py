@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from notify.store.tables.base import environment, key, metadata, partial_index
 from notify.store.types import Id, Instant, Json
+
+
+def _told() -> list[sa.Column[Any]]:
+    """What an application tells, in the order of the columns."""
+    return [
+        sa.Column("environment", sa.String(50), nullable=False),
+        sa.Column("uid", Id, nullable=False),
+        sa.Column("kind", sa.String(10), nullable=False),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("id", sa.Text),
+        sa.Column("ts", Instant, nullable=False),
+        sa.Column("received_at", Instant, nullable=False),
+        sa.Column("data", Json, nullable=False),
+        sa.Column("v", sa.Text),
+        sa.Column("user", Json),
+        sa.Column("subject", sa.Text),
+    ]
+
 
 #: What an application writes in its own transaction. No unique key, no foreign key, no trigger: an INSERT that cannot
 #: fail for a reason of ours. Intake moves its rows to `events`, where they get their verdict.
@@ -13,17 +33,22 @@ outbox = sa.Table(
     "outbox",
     metadata,
     sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-    sa.Column("environment", sa.String(50), nullable=False),
-    sa.Column("uid", Id, nullable=False),
-    sa.Column("kind", sa.String(10), nullable=False),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("id", sa.Text),
-    sa.Column("ts", Instant, nullable=False),
-    sa.Column("received_at", Instant, nullable=False),
-    sa.Column("data", Json, nullable=False),
-    sa.Column("v", sa.Text),
-    sa.Column("user", Json),
-    sa.Column("subject", sa.Text),
+    *_told(),
+    sqlite_autoincrement=True,
+)
+
+#: The same in an application's own database, which knows no other table of ours: a worker copies its rows to `events`.
+#: An identity, because whoever may insert then needs no right to a sequence.
+notify_outbox = sa.Table(
+    "notify_outbox",
+    sa.MetaData(),
+    sa.Column(
+        "seq",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        sa.Identity(),
+        primary_key=True,
+    ),
+    *_told(),
     sqlite_autoincrement=True,
 )
 
