@@ -10,7 +10,8 @@ from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
-import sqlalchemy as sa
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from notify.errors import InvalidSetting
 
@@ -108,8 +109,8 @@ def usable_url(url: str, name: str) -> str:
 
 def _is_url(url: str) -> bool:
     try:
-        sa.make_url(url)
-    except (ValueError, sa.exc.ArgumentError):
+        make_url(url)
+    except (ValueError, ArgumentError):
         return False
     return True
 

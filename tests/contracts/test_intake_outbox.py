@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 from psycopg.rows import dict_row
@@ -18,6 +17,7 @@ from sqlalchemy.orm import Session
 from notify.errors import InvalidInput, NotInTransaction, NotTheStore
 from notify.model import Verdict
 from notify.store.tables import events, outbox
+from tests.contracts.outbox_world import KINDS, Opened, order, orm_session, raw
 from tests.world import START, World, migrated
 
 TELL = """
@@ -50,50 +50,9 @@ def count(world: World, table: sa.Table) -> int:
     return len(world.rows(sa.select(table.c.uid)))
 
 
-# --- connections an application may have ----------------------------------------------------------------
-
-
-def raw(url: str, **options: Any) -> Any:
-    """A connection of the driver's own."""
-    if url.startswith("sqlite"):
-        return sqlite3.connect(sa.make_url(url).database or "", **options)
-    plain = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    return psycopg.connect(plain, **options)
-
-
-@contextmanager
-def sqlalchemy_connection(url: str) -> Generator[Any]:
-    engine = sa.create_engine(url)
-    with engine.connect() as connection:
-        yield connection
-    engine.dispose()
-
-
-@contextmanager
-def orm_session(url: str) -> Generator[Any]:
-    engine = sa.create_engine(url)
-    with Session(engine) as session:
-        yield session
-    engine.dispose()
-
-
-def driver_connection(url: str) -> AbstractContextManager[Any]:
-    return closing(raw(url))
-
-
-Opened = Callable[[str], AbstractContextManager[Any]]
-KINDS: list[Opened] = [sqlalchemy_connection, orm_session, driver_connection]
-
-
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
 def opened(request: pytest.FixtureRequest) -> Opened:
     return request.param
-
-
-def order(connection: Any) -> None:
-    """What the application itself writes."""
-    words = "INSERT INTO orders VALUES ('o1')"
-    connection.execute(words if isinstance(connection, sqlite3.Connection | psycopg.Connection) else sa.text(words))
 
 
 # --- together -------------------------------------------------------------------------------------------
