@@ -54,9 +54,12 @@ def _uid(value: Any) -> str:
 
 def _instant(value: Any, field: str) -> datetime:
     try:
-        return datetime.fromisoformat(value).astimezone(UTC)
+        instant = datetime.fromisoformat(value)
+        if instant.tzinfo is not None:
+            return instant.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
-        raise _wrong(field, value, "instant") from None
+        pass
+    raise _wrong(field, value, "instant with its zone")
 
 
 def _optional(value: Any, field: str) -> str | None:

@@ -172,7 +172,7 @@ WRONG = {"kind": "'order'", "name": "''", "data": "'[1]'", "user": "'5'"}
 #: What the types of the columns let through.
 ONLY = {
     "sqlite": {"ts": "'yesterday'", "uid": "'u1'", "subject": "CAST(x'ff' AS TEXT)"},
-    "postgresql": {"ts": "'infinity'", "received_at": "'4713-01-01 BC'"},
+    "postgresql": {"ts": "'infinity'", "received_at": "'12026-01-01'"},
 }
 
 
@@ -198,17 +198,6 @@ def test_a_row_that_cannot_be_stored_stays_and_holds_nobody_up(shop: Shop, caplo
         (f"row {seq} of" in words, f"{column}: " in words)
         for (seq, column), words in zip(enumerate(spoilt, start=2), said, strict=True)
     ] == [(True, True)] * len(spoilt)
-
-
-def test_a_trigger_nobody_could_match_is_refused(shop: Shop) -> None:
-    with closing(raw(shop.url)) as connection:
-        shop.world.trigger("tell", "bob", connection=connection)
-        connection.execute("""UPDATE notify_outbox SET data = '{"payload": {}}'""")
-        connection.commit()
-
-    shop.copied()
-
-    assert (stored(shop), len(shop.written)) == (set(), 1)
 
 
 def test_what_only_the_store_refuses_is_refused_alone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
