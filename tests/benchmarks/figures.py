@@ -1,0 +1,52 @@
+"""What a run came to, and how it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+PERCENTILES = (50, 90, 99)
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One run of one system."""
+
+    people: int
+    letters: int
+    calls: int
+    seconds: float
+    cpu: Mapping[str, float] = field(default_factory=lambda: dict[str, float]())
+    notes: Sequence[str] = ()
+
+    @property
+    def rate(self) -> float:
+        """Notifications a second."""
+        return self.people / self.seconds
+
+    def line(self) -> str:
+        """The run in a line."""
+        doubled = f" · {self.calls - self.letters} letters DOUBLED" if self.calls != self.letters else ""
+        return (
+            f"{self.rate:8,.0f} notifications/s   {self.people:,} people, {self.letters:,} letters in"
+            f" {self.seconds:.2f} s{doubled}"
+        )
+
+    def details(self) -> str:
+        """What it cost, a line each."""
+        whole = sum(self.cpu.values())
+        parts = " · ".join(f"{name} {seconds:.2f}" for name, seconds in self.cpu.items())
+        cost = [f"CPU seconds: {parts} · together {whole:.2f}"] if self.cpu else []
+        return "\n".join(f"    {line}" for line in [*cost, *self.notes])
+
+
+def best(runs: Sequence[Figures]) -> Figures:
+    """The fastest."""
+    return max(runs, key=lambda run: run.rate)
+
+
+def percentiles(values: Sequence[float]) -> str:
+    """`p50 1.20 s, …, max …` of some seconds."""
+    ordered = sorted(values)
+    at = {share: ordered[min(len(ordered) - 1, len(ordered) * share // 100)] for share in PERCENTILES}
+    return ", ".join([*(f"p{share} {value:.3f} s" for share, value in at.items()), f"max {ordered[-1]:.3f} s"])
