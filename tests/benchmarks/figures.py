@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 PERCENTILES = (50, 90, 99)
 
@@ -16,13 +16,20 @@ class Figures:
     letters: int
     calls: int
     seconds: float
-    cpu: Mapping[str, float] = field(default_factory=lambda: dict[str, float]())
+    cpu: Mapping[str, float]
+    #: CPU seconds that others on this machine used meanwhile: they are what disturbs.
+    others: float
     notes: Sequence[str] = ()
 
     @property
     def rate(self) -> float:
         """Notifications a second."""
         return self.people / self.seconds
+
+    @property
+    def cost(self) -> float:
+        """CPU milliseconds for each notification, all parts together."""
+        return 1000 * sum(self.cpu.values()) / self.people
 
     def line(self) -> str:
         """The run in a line."""
@@ -34,10 +41,9 @@ class Figures:
 
     def details(self) -> str:
         """What it cost, a line each."""
-        whole = sum(self.cpu.values())
         parts = " · ".join(f"{name} {seconds:.2f}" for name, seconds in self.cpu.items())
-        cost = [f"CPU seconds: {parts} · together {whole:.2f}"] if self.cpu else []
-        return "\n".join(f"    {line}" for line in [*cost, *self.notes])
+        cpu = f"CPU seconds: {parts} · together {sum(self.cpu.values()):.2f}; others on this machine {self.others:.2f}"
+        return "\n".join(f"    {line}" for line in [cpu, *self.notes])
 
 
 def best(runs: Sequence[Figures]) -> Figures:

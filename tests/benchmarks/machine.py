@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 PACKAGES = ("prefect", "sqlalchemy", "psycopg", "httpx", "aiohttp", "dbos", "procrastinate")
+_MACHINE = "the machine"
 
 
 def header(postgres: str | None = None) -> str:
@@ -39,14 +40,24 @@ def _version(name: str) -> str:
         return ""
 
 
-def cpu(parts: Mapping[str, int]) -> dict[str, float]:
-    """CPU seconds so far of each named process and everything below it, user and system, the ended ones included."""
-    return {name: _tree(pid) for name, pid in parts.items()}
+class Cpu:
+    """CPU seconds of named processes and everything below them, user and system, from here on."""
 
+    def __init__(self, parts: Mapping[str, int]) -> None:
+        self.parts = parts
+        self._before = self._read()
 
-def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """CPU seconds between two readings."""
-    return {name: after[name] - before[name] for name in before}
+    def spent(self) -> tuple[dict[str, float], float]:
+        """What each has used since, and what everybody else on this machine has."""
+        after = self._read()
+        used = {name: after[name] - before for name, before in self._before.items()}
+        whole = used.pop(_MACHINE)
+        return used, max(0.0, whole - sum(used.values()))
+
+    def _read(self) -> dict[str, float]:
+        busy = psutil.cpu_times()
+        whole = {_MACHINE: busy.user + busy.nice + busy.system}
+        return {name: _tree(pid) for name, pid in self.parts.items()} | whole
 
 
 def _tree(pid: int) -> float:

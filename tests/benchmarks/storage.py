@@ -47,7 +47,7 @@ class Storage:
 
     def create(self, name: str) -> str:
         """A fresh database; returns its URL as psycopg and libpq read it."""
-        self.run(f"CREATE DATABASE {name}")
+        self.run(f'CREATE DATABASE "{name}"')
         return f"postgresql://postgres@/{name}?host={self.server.folder}"
 
     def forget_statements(self) -> None:

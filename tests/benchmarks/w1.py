@@ -7,14 +7,86 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import machine, w1_notify
-from tests.benchmarks.figures import best
+from tests.benchmarks import machine, w1_notify, w1_peers
+from tests.benchmarks.figures import Figures, best
+from tests.benchmarks.prefect_server import PrefectServer
 from tests.benchmarks.sink import Sink
 from tests.benchmarks.storage import Storage
 
-SYSTEMS = ("notify",)
+PEERS = {peer.name: peer for peer in (w1_peers.PREFECT, w1_peers.DBOS, w1_peers.PROCRASTINATE, w1_peers.LIMIT)}
+SYSTEMS = ("notify", *PEERS)
+#: What notify is to reach, as a multiple of the other; and what it may not fall below.
+AIMS = {"dbos": (20.0, 10.0), "procrastinate": (6.0, 3.0), "limit": (0.6, None)}
+RATE = 2500
+
+
+class Run:
+    """One run of the command: what is asked for, and the places it happens at."""
+
+    def __init__(self, asked: argparse.Namespace, folder: Path, storage: Storage, sink: Sink) -> None:
+        self.asked, self.folder, self.storage, self.sink = asked, folder, storage, sink
+        self.found: dict[str, Figures] = {}
+
+    def all(self) -> None:
+        """System after system, so that none disturbs another; a Prefect server runs only for those that use it."""
+        if {"notify", "prefect"} & set(self.asked.only):
+            with PrefectServer(self.folder, self.storage.create("prefect_server")) as server:
+                if "notify" in self.asked.only:
+                    self._notify(server)
+                if "prefect" in self.asked.only:
+                    self._peer("prefect", server)
+        for name in ("dbos", "procrastinate", "limit"):
+            if name in self.asked.only:
+                self._peer(name)
+
+    def _notify(self, server: PrefectServer) -> None:
+        with w1_notify.site(self.folder, self.storage, server, self.sink, self.asked.people) as site:
+            self._measure("notify", site.run)
+            if self.asked.profile:
+                output = Path(tempfile.gettempdir()) / "notify-w1-profile.txt"
+                print(w1_notify.profile(site, self.asked.people, self.asked.threads, output), flush=True)
+
+    def _peer(self, name: str, server: PrefectServer | None = None) -> None:
+        with w1_peers.Running(PEERS[name], self.storage, self.sink, self.asked.people, server) as running:
+            self._measure(name, running.run)
+
+    def _measure(self, name: str, run: Callable[[int, int], Figures]) -> None:
+        """A warm-up, then some runs, of which the best counts."""
+        run(self.asked.warm_up, self.asked.threads)
+        runs = [run(self.asked.people, self.asked.threads) for _ in range(self.asked.rounds)]
+        for one in runs:
+            print(f"{name:14}{one.line()}")
+        self.found[name] = best(runs)
+        print(self.found[name].details(), flush=True)
+
+    def table(self) -> str:
+        """Each system beside notify, and what was to be reached."""
+        if "notify" not in self.found:
+            return ""
+        ours = self.found["notify"].rate
+        lines = ["", f"{'system':14}{'notifications/s':>16}{'notify is':>12}{'CPU ms each':>13}   aim"]
+        for name, figures in self.found.items():
+            ratio = "" if name == "notify" else f"{ours / figures.rate:,.2f} ×"
+            row = f"{name:14}{figures.rate:>16,.0f}{ratio:>12}{figures.cost:>13.2f}"
+            lines.append(f"{row}   {_aim(name, ours / figures.rate, ours)}")
+        return "\n".join(lines)
+
+
+def _aim(name: str, ratio: float, rate: float) -> str:
+    if name == "notify":
+        return f"≥ {RATE:,}/s: {_verdict(rate, RATE)}"
+    if name not in AIMS:
+        return ""
+    aim, floor = AIMS[name]
+    least = f"; floor ≥ {floor:g} ×: {_verdict(ratio, floor)}" if floor else ""
+    return f"≥ {aim:g} ×: {_verdict(ratio, aim)}{least}"
+
+
+def _verdict(reached: float, wanted: float) -> str:
+    return "reached" if reached >= wanted else "missed"
 
 
 def main() -> None:
@@ -22,27 +94,27 @@ def main() -> None:
     asked = _arguments()
     with tempfile.TemporaryDirectory(prefix="notify-w1-") as folder, Storage() as storage, Sink() as sink:
         print(machine.header(storage.version))
-        print(f"w1: {asked.people:,} people, best of {asked.rounds}, after a warm-up of {asked.warm_up}", flush=True)
-        with w1_notify.site(Path(folder), storage, sink, asked.people) as site:
-            runs = w1_notify.measure(site, asked.people, asked.threads, asked.rounds, asked.warm_up)
-            for run in runs:
-                print(f"notify  {run.line()}")
-            print(best(runs).details(), flush=True)
-            if asked.profile:
-                output = Path(tempfile.gettempdir()) / "notify-w1-profile.txt"
-                print(w1_notify.profile(site, asked.people, asked.threads, output))
+        print(
+            f"w1: {asked.people:,} people, {asked.threads} threads that ask, best of {asked.rounds} after a warm-up"
+            f" of {asked.warm_up} people; fsync and synchronous_commit on",
+            flush=True,
+        )
+        run = Run(asked, Path(folder), storage, sink)
+        run.all()
+        print(run.table())
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.w1", description=__doc__)
     parser.add_argument("--only", choices=SYSTEMS, action="append", help="measure this system; may be repeated")
     parser.add_argument("--people", type=int, default=2000)
-    parser.add_argument("--threads", type=int, default=4, help="from which the application triggers")
+    parser.add_argument("--threads", type=int, default=4, help="from which the application asks")
     parser.add_argument("--rounds", type=int, default=3, help="runs, of which the best counts")
-    parser.add_argument("--warm-up", type=int, default=200)
+    parser.add_argument("--warm-up", type=int, default=200, help="people of the run before the first that counts")
     parser.add_argument("--quick", action="store_true", help="200 people, one run")
     parser.add_argument("--profile", action="store_true", help="one more run with py-spy beside the worker")
     asked = parser.parse_args()
+    asked.only = asked.only or list(SYSTEMS)
     if asked.quick:
         asked.people, asked.rounds, asked.warm_up = 200, 1, 50
     return asked

@@ -14,7 +14,7 @@ import psycopg
 from notify.client import Notify
 from notify.settings import Settings
 from tests.benchmarks import crowd, machine
-from tests.benchmarks.application import Application
+from tests.benchmarks.application import Application, Asked
 from tests.benchmarks.figures import Figures, percentiles
 from tests.benchmarks.prefect_server import PrefectServer
 from tests.benchmarks.sampling import Sampler
@@ -47,16 +47,16 @@ class Site:
         self.sink.reset()
         self.storage.forget_statements()
         runs = self.prefect.runs()
-        before = machine.cpu(self.pids)
-        triggers = self.application.trigger(people, threads)
+        cpu = machine.Cpu(self.pids)
+        triggers = self.application.ask(people, threads)
         calls = self.sink.wait(letters, PATIENCE)
         recorded = self._recorded(began, people, letters)
         eventually_sync(self.prefect.is_quiet, "the flow run has ended", within=PATIENCE)
-        cost = machine.spent(before, machine.cpu(self.pids))
-        first = min(asked for _, asked, _ in triggers)
+        used, others = cpu.spent()
+        first = min(one.before for one in triggers)
         notes = [self._latencies(triggers, calls), self._statements(people), self._runs(runs)]
         notes.insert(0, _triggering(triggers, threads))
-        return Figures(people, letters, len(calls), recorded - first, cost, notes)
+        return Figures(people, letters, len(calls), recorded - first, used, others, notes)
 
     def _recorded(self, began: datetime, people: int, letters: int) -> float:
         """The instant at which the database has every outcome."""
@@ -73,9 +73,9 @@ class Site:
 
             return eventually_sync(counted, f"{people} notifications ended", within=PATIENCE) or 0.0
 
-    def _latencies(self, triggers: list[tuple[str, float, float]], calls: list[tuple[str, float]]) -> str:
+    def _latencies(self, triggers: list[Asked], calls: list[tuple[str, float]]) -> str:
         answered = dict(calls)
-        waits = [answered[person] - asked for person, asked, _ in triggers if person in answered]
+        waits = [answered[one.person] - one.before for one in triggers if one.person in answered]
         return f"trigger → 202: {percentiles(waits)}"
 
     def _statements(self, people: int) -> str:
@@ -90,8 +90,8 @@ class Site:
         return f"flow runs {flows}, task runs {tasks}"
 
 
-def _triggering(triggers: list[tuple[str, float, float]], threads: int) -> str:
-    seconds = max(after for _, _, after in triggers) - min(before for _, before, _ in triggers)
+def _triggering(triggers: list[Asked], threads: int) -> str:
+    seconds = max(one.after for one in triggers) - min(one.before for one in triggers)
     return f"triggering took {seconds:.2f} s, {len(triggers) / seconds:,.0f}/s from {threads} threads"
 
 
@@ -102,11 +102,10 @@ def _row(connection: psycopg.Connection, query: str, began: datetime) -> tuple[i
 
 
 @contextmanager
-def site(folder: Path, storage: Storage, sink: Sink, people: int) -> Generator[Site]:
+def site(folder: Path, storage: Storage, prefect: PrefectServer, sink: Sink, people: int) -> Generator[Site]:
     """A worker that has registered and an application that is ready; everybody is imported."""
     database_url = storage.create(_DATABASE)
     with ExitStack() as stack:
-        prefect = stack.enter_context(PrefectServer(folder, storage.create("prefect")))
         variables = environment(folder, database_url, prefect.url, sink.url)
         with Notify(Settings.from_env(variables)) as notify:
             crowd.save(notify, crowd.ids(people))
@@ -120,12 +119,6 @@ def site(folder: Path, storage: Storage, sink: Sink, people: int) -> Generator[S
             "sink": sink.process.pid,
         }
         yield Site(storage, prefect, sink, worker, application, database_url, pids)
-
-
-def measure(site: Site, people: int, threads: int, rounds: int, warm_up: int) -> list[Figures]:
-    """A warm-up, then so many runs on the same worker; each starts when nothing runs."""
-    site.run(warm_up, threads)
-    return [site.run(people, threads) for _ in range(rounds)]
 
 
 def profile(site: Site, people: int, threads: int, output: Path) -> str:
