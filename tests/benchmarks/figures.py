@@ -52,7 +52,7 @@ def best(runs: Sequence[Figures]) -> Figures:
 
 
 def percentiles(values: Sequence[float]) -> str:
-    """`p50 1.20 s, …, max …` of some seconds."""
+    """`p50 1.20 ms, …, max …` of some seconds."""
     ordered = sorted(values)
-    at = {share: ordered[min(len(ordered) - 1, len(ordered) * share // 100)] for share in PERCENTILES}
-    return ", ".join([*(f"p{share} {value:.3f} s" for share, value in at.items()), f"max {ordered[-1]:.3f} s"])
+    at = {f"p{share}": ordered[min(len(ordered) - 1, len(ordered) * share // 100)] for share in PERCENTILES}
+    return ", ".join(f"{name} {1000 * value:,.2f} ms" for name, value in (at | {"max": ordered[-1]}).items())
