@@ -18,6 +18,7 @@ from typing import Any
 from notify.client import Notify
 from notify.settings import Settings
 from tests.benchmarks import crowd, machine
+from tests.benchmarks.ending import orderly
 from tests.benchmarks.figures import percentiles
 from tests.benchmarks.intake_bare import Bare, BarePostgres, BareSqlite
 from tests.benchmarks.storage import Storage
@@ -132,6 +133,7 @@ def _payloads(people: Sequence[str]) -> list[dict[str, Any]]:
 
 def main() -> None:
     """The command."""
+    orderly()
     asked = _arguments()
     with tempfile.TemporaryDirectory(prefix="notify-intake-") as folder, Storage() as storage:
         print(machine.header(storage.version))

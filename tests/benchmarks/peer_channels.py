@@ -58,7 +58,8 @@ class Channels:
         self.writer = Writer()
 
     async def __aenter__(self) -> Channels:
-        self.rows = AsyncConnectionPool(os.environ[DATABASE], max_size=16, kwargs={"autocommit": True}, open=False)
+        most = self.in_flight
+        self.rows = AsyncConnectionPool(os.environ[DATABASE], max_size=most, kwargs={"autocommit": True}, open=False)
         await self.rows.open(wait=True)
         self.client = client(self.in_flight)
         return self

@@ -11,7 +11,8 @@ SCHEMA = """
 CREATE TABLE people (id text PRIMARY KEY, email text, first_name text);
 CREATE TABLE choices (person text, channel text, enabled boolean NOT NULL, PRIMARY KEY (person, channel));
 CREATE TABLE intake (id bigserial PRIMARY KEY, person text NOT NULL, payload jsonb NOT NULL,
-    received_at timestamptz NOT NULL DEFAULT now());
+    received_at timestamptz NOT NULL DEFAULT now(), taken_at timestamptz);
+CREATE INDEX ON intake (id) WHERE taken_at IS NULL;
 CREATE TABLE messages (id uuid PRIMARY KEY, person text NOT NULL, channel text NOT NULL, status text NOT NULL,
     reason text, content jsonb, address text, provider_message_id text,
     created_at timestamptz NOT NULL DEFAULT now(), sent_at timestamptz);

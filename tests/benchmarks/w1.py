@@ -10,13 +10,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import machine, w1_notify, w1_peers
+from tests.benchmarks import machine, w1_notify
+from tests.benchmarks.ending import orderly
 from tests.benchmarks.figures import Figures, best
 from tests.benchmarks.prefect_server import PrefectServer
 from tests.benchmarks.sink import Sink
 from tests.benchmarks.storage import Storage
+from tests.benchmarks.w1_peers import PEERS, Running
 
-PEERS = {peer.name: peer for peer in (w1_peers.PREFECT, w1_peers.DBOS, w1_peers.PROCRASTINATE, w1_peers.LIMIT)}
 SYSTEMS = ("notify", *PEERS)
 #: What notify is to reach, as a multiple of the other; and what it may not fall below.
 AIMS = {"dbos": (20.0, 10.0), "procrastinate": (6.0, 3.0), "limit": (0.6, None)}
@@ -38,27 +39,27 @@ class Run:
                     self._notify(server)
                 if "prefect" in self.asked.only:
                     self._peer("prefect", server)
-        for name in ("dbos", "procrastinate", "limit"):
-            if name in self.asked.only:
+        for name in PEERS:
+            if name in self.asked.only and name != "prefect":
                 self._peer(name)
 
     def _notify(self, server: PrefectServer) -> None:
         with w1_notify.site(self.folder, self.storage, server, self.sink, self.asked.people) as site:
-            self._measure("notify", site.run)
+            self._measure("notify", site.run, self.asked.people)
             if self.asked.profile:
                 output = Path(tempfile.gettempdir()) / "notify-w1-profile.txt"
                 print(w1_notify.profile(site, self.asked.people, self.asked.threads, output), flush=True)
 
     def _peer(self, name: str, server: PrefectServer | None = None) -> None:
-        with w1_peers.Running(PEERS[name], self.storage, self.sink, self.asked.people, server) as running:
-            self._measure(name, running.run)
+        with Running(PEERS[name], self.storage, self.sink, self.asked.people, server) as running:
+            self._measure(name, running.run, running.people)
 
-    def _measure(self, name: str, run: Callable[[int, int], Figures]) -> None:
-        """A warm-up, then some runs, of which the best counts."""
-        run(self.asked.warm_up, self.asked.threads)
-        runs = [run(self.asked.people, self.asked.threads) for _ in range(self.asked.rounds)]
+    def _measure(self, name: str, run: Callable[[int, int], Figures], people: int) -> None:
+        """A warm-up with a tenth of the people, then some runs, of which the best counts."""
+        run(max(people // 10, 1), self.asked.threads)
+        runs = [run(people, self.asked.threads) for _ in range(self.asked.rounds)]
         for one in runs:
-            print(f"{name:14}{one.line()}")
+            print(f"{name:15}{one.line()}")
         self.found[name] = best(runs)
         print(self.found[name].details(), flush=True)
 
@@ -67,10 +68,10 @@ class Run:
         if "notify" not in self.found:
             return ""
         ours = self.found["notify"].rate
-        lines = ["", f"{'system':14}{'notifications/s':>16}{'notify is':>12}{'CPU ms each':>13}   aim"]
+        lines = ["", f"{'system':15}{'notifications/s':>16}{'notify is':>12}{'CPU ms each':>13}   aim"]
         for name, figures in self.found.items():
             ratio = "" if name == "notify" else f"{ours / figures.rate:,.2f} ×"
-            row = f"{name:14}{figures.rate:>16,.0f}{ratio:>12}{figures.cost:>13.2f}"
+            row = f"{name:15}{figures.rate:>16,.0f}{ratio:>12}{figures.cost:>13.2f}"
             lines.append(f"{row}   {_aim(name, ours / figures.rate, ours)}")
         return "\n".join(lines)
 
@@ -91,15 +92,16 @@ def _verdict(reached: float, wanted: float) -> str:
 
 def main() -> None:
     """The command."""
+    orderly()
     asked = _arguments()
     with tempfile.TemporaryDirectory(prefix="notify-w1-") as folder, Storage() as storage, Sink() as sink:
         print(machine.header(storage.version))
         print(
-            f"w1: {asked.people:,} people, {asked.threads} threads that ask, best of {asked.rounds} after a warm-up"
-            f" of {asked.warm_up} people; fsync and synchronous_commit on",
+            f"w1: {asked.people:,} people, {asked.threads} threads that ask, best of {asked.rounds} after a warm-up;"
+            " fsync and synchronous_commit on",
             flush=True,
         )
-        run = Run(asked, Path(folder), storage, sink)
+        run = Run(asked, asked.logs or Path(folder), storage, sink)
         run.all()
         print(run.table())
 
@@ -110,13 +112,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--people", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=4, help="from which the application asks")
     parser.add_argument("--rounds", type=int, default=3, help="runs, of which the best counts")
-    parser.add_argument("--warm-up", type=int, default=200, help="people of the run before the first that counts")
     parser.add_argument("--quick", action="store_true", help="200 people, one run")
     parser.add_argument("--profile", action="store_true", help="one more run with py-spy beside the worker")
+    parser.add_argument("--logs", type=Path, help="a folder to leave the logs of worker and Prefect server in")
     asked = parser.parse_args()
     asked.only = asked.only or list(SYSTEMS)
     if asked.quick:
-        asked.people, asked.rounds, asked.warm_up = 200, 1, 50
+        asked.people, asked.rounds = 200, 1
     return asked
 
 

@@ -30,17 +30,24 @@ class Peer:
 
     name: str
     module: str
+    ask: str = "ask"
     worker: bool = False
     prepared: bool = False
-    #: Slow ones do fewer people: rates compare.
-    at_most: int | None = None
+    #: A slow one does a share of the people: rates compare.
+    share: int = 1
+
+    def people(self, people: int) -> int:
+        """How many it does, at least enough to fill what is in flight."""
+        return min(people, max(IN_FLIGHT, people // self.share))
 
 
+IN_FLIGHT = 32
 DBOS = Peer("dbos", "tests.benchmarks.w1_dbos", worker=True)
 PROCRASTINATE = Peer("procrastinate", "tests.benchmarks.w1_procrastinate", worker=True, prepared=True)
-PREFECT = Peer("prefect", "tests.benchmarks.w1_prefect", at_most=100)
+PREFECT = Peer("prefect", "tests.benchmarks.w1_prefect", share=20)
 LIMIT = Peer("limit", "tests.benchmarks.w1_limit")
-_PARTS = {"work": "worker", "ask": "application"}
+LIMIT_BY_CALL = Peer("limit-by-call", "tests.benchmarks.w1_limit", ask="ask_each", worker=True)
+PEERS = {peer.name: peer for peer in (PREFECT, DBOS, PROCRASTINATE, LIMIT, LIMIT_BY_CALL)}
 
 
 class Running:
@@ -50,7 +57,7 @@ class Running:
         self, peer: Peer, storage: Storage, sink: Sink, people: int, server: PrefectServer | None = None
     ) -> None:
         self.peer, self.storage, self.sink = peer, storage, sink
-        self.people = min(people, peer.at_most or people)
+        self.people = peer.people(people)
         self.url = storage.create(peer.name)
         self.environment = without_ours() | {"PYTHONPATH": str(ROOT), DATABASE: self.url, SINK: sink.url}
         self.pids = {"PostgreSQL": storage.pid, "sink": sink.process.pid}
@@ -66,20 +73,21 @@ class Running:
             subprocess.run(command, env=self.environment, check=True)
         with ExitStack() as stack:
             # A worker answers `ready` as an application does, and works until its input is closed.
-            parts = ["work", "ask"] if self.peer.worker else ["ask"]
-            made = {part: Application(self.environment, START, self.peer.module, part) for part in parts}
-            running = {part: stack.enter_context(one) for part, one in made.items()}
-            self.application = running["ask"]
-            self.pids = {_PARTS[part]: one.process.pid for part, one in running.items()} | self.pids
+            if self.peer.worker:
+                self.pids["worker"] = stack.enter_context(self._process("work")).process.pid
+            self.application = stack.enter_context(self._process(self.peer.ask))
+            self.pids["application"] = self.application.process.pid
             self.stack = stack.pop_all()
         return self
+
+    def _process(self, function: str) -> Application:
+        return Application(self.environment, START, self.peer.module, function)
 
     def __exit__(self, *_: object) -> None:
         self.stack.close()
 
     def run(self, people: int, threads: int) -> Figures:
         """From the first call to the last recorded 202."""
-        people = min(people, self.people)
         letters = crowd.letters(crowd.ids(people))
         peer_rows.forget(self.url)
         self.sink.reset()

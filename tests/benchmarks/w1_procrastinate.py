@@ -25,7 +25,7 @@ def work() -> None:
 
 
 async def _work() -> None:
-    app = App(connector=PsycopgConnector(conninfo=os.environ[DATABASE], max_size=16))
+    app = App(connector=PsycopgConnector(conninfo=os.environ[DATABASE], max_size=IN_FLIGHT))
     async with app.open_async(), Channels(IN_FLIGHT) as channels:
 
         @app.task(name="tell", pass_context=True)
