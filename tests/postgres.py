@@ -64,6 +64,11 @@ class Server:
         """Its maintenance database."""
         return f"postgresql+psycopg://postgres@/postgres?host={self.folder}"
 
+    @property
+    def pid(self) -> int:
+        """Its first process."""
+        return self._running.pid
+
     def start(self) -> None:
         """Start, or start again, and wait until it answers."""
         if not self._data.exists():

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import psycopg
 import sqlalchemy as sa
 
 from tests.postgres import Server
 
 #: fsync, synchronous_commit and full_page_writes keep their defaults: on.
-SETTINGS = ("shared_buffers=256MB",)
-_STATEMENTS = "shared_preload_libraries=pg_stat_statements"
+SETTINGS = (
+    "shared_buffers=256MB",
+    "shared_preload_libraries=pg_stat_statements",
+    "pg_stat_statements.track_utility=on",
+)
 
 
 class Storage:
     """The server, for the length of a `with` block."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self) -> None:
         self.server = Server(SETTINGS)
-        self.counts_statements = self._has_statements()
-
-    def _has_statements(self) -> bool:
-        return any(self.server._programs.parent.rglob("pg_stat_statements.control"))
 
     def __enter__(self) -> Storage:
-        if self.counts_statements:
-            self.server = Server((*SETTINGS, _STATEMENTS, "pg_stat_statements.track_utility=on"))
-        self.server.start()
-        if self.counts_statements:
+        try:
+            self.server.start()
             self.run("CREATE EXTENSION pg_stat_statements")
+        except BaseException:
+            self.server.stop()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,7 +36,7 @@ class Storage:
     @property
     def pid(self) -> int:
         """The postmaster."""
-        return self.server._running.pid
+        return self.server.pid
 
     @property
     def version(self) -> str:
@@ -52,13 +50,10 @@ class Storage:
 
     def forget_statements(self) -> None:
         """Count from here."""
-        if self.counts_statements:
-            self.run("SELECT pg_stat_statements_reset()")
+        self.run("SELECT pg_stat_statements_reset()")
 
-    def statements(self, database: str) -> tuple[int, int] | None:
-        """Statements run in a database since then: all, and without BEGIN and COMMIT. None if nobody counts."""
-        if not self.counts_statements:
-            return None
+    def statements(self, database: str) -> tuple[int, int]:
+        """Statements run in a database since then: all, and without BEGIN and COMMIT."""
         query = """SELECT coalesce(sum(calls), 0),
                           coalesce(sum(calls) FILTER (WHERE query !~* '^(begin|commit|rollback)'), 0)
                    FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = %s"""

@@ -79,10 +79,7 @@ class Site:
         return f"trigger → 202: {percentiles(waits)}"
 
     def _statements(self, people: int) -> str:
-        counted = self.storage.statements(_DATABASE)
-        if counted is None:
-            return "SQL statements: this PostgreSQL has no pg_stat_statements"
-        every, work = (1000 * count / people for count in counted)
+        every, work = (1000 * count / people for count in self.storage.statements(_DATABASE))
         return f"SQL statements per 1,000 notifications: {every:,.0f}, without BEGIN and COMMIT {work:,.0f}"
 
     def _runs(self, before: tuple[int, int]) -> str:
