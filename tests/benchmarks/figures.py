@@ -55,4 +55,8 @@ def percentiles(values: Sequence[float]) -> str:
     """`p50 1.20 ms, …, max …` of some seconds."""
     ordered = sorted(values)
     at = {f"p{share}": ordered[min(len(ordered) - 1, len(ordered) * share // 100)] for share in PERCENTILES}
-    return ", ".join(f"{name} {1000 * value:,.2f} ms" for name, value in (at | {"max": ordered[-1]}).items())
+    return ", ".join(f"{name} {_spoken(value)}" for name, value in (at | {"max": ordered[-1]}).items())
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.2f} ms"

@@ -95,11 +95,12 @@ class Channels:
                 return "skipped"
             assert found.email is not None
             content = self.writer.content(Channel.EMAIL, found, payload)
+            id_ = message_id(job, "email")
             row = _message(job, "email", person, "queued", None, content) | {"address": found.email}
             await connection.execute(peer_rows.ABOUT_TO_CALL, row)
-        provider = await post(self.client, self.writer.letter(row["id"], found.email, content, person))
+        provider = await post(self.client, self.writer.letter(id_, found.email, content, person))
         async with self.rows.connection() as connection:
-            await connection.execute(peer_rows.ANSWERED, {"id": row["id"], "provider": provider})
+            await connection.execute(peer_rows.ANSWERED, {"id": id_, "provider": provider})
         return "sent"
 
 

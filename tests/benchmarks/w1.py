@@ -67,12 +67,12 @@ class Run:
         """Each system beside notify, and what was to be reached."""
         if "notify" not in self.found:
             return ""
-        ours = self.found["notify"].rate
-        lines = ["", f"{'system':15}{'notifications/s':>16}{'notify is':>12}{'CPU ms each':>13}   aim"]
+        notify = self.found["notify"]
+        lines = ["", f"{'system':15}{'notifications/s':>16}{'notify is':>12}{'CPU ms each':>13}{'of notify':>11}   aim"]
         for name, figures in self.found.items():
-            ratio = "" if name == "notify" else f"{ours / figures.rate:,.2f} ×"
-            row = f"{name:15}{figures.rate:>16,.0f}{ratio:>12}{figures.cost:>13.2f}"
-            lines.append(f"{row}   {_aim(name, ours / figures.rate, ours)}")
+            ratio, cost = notify.rate / figures.rate, figures.cost / notify.cost
+            beside = f"{ratio:>10,.2f} ×{figures.cost:>13.2f}{cost:>9,.2f} ×"
+            lines.append(f"{name:15}{figures.rate:>16,.0f}{beside}   {_aim(name, ratio, notify.rate)}")
         return "\n".join(lines)
 
 

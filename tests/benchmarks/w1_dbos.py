@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any
 
-from dbos import DBOS, DBOSClient, DBOSConfig
+from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
 
 from tests.benchmarks import crowd
 from tests.benchmarks.application import from_threads, serve
@@ -80,5 +80,5 @@ def work() -> None:
 def ask() -> None:
     """The application."""
     client = DBOSClient(system_database_url=_url(), system_database_pool_size=8, application_name=NAME)
-    options = {"queue_name": QUEUE, "workflow_name": "tell", "app_version": VERSION}
+    options: EnqueueOptions = {"queue_name": QUEUE, "workflow_name": "tell", "app_version": VERSION}
     serve(from_threads(lambda person: client.enqueue(options, person, crowd.payload(person))))

@@ -126,7 +126,9 @@ class Pipeline:
 
 @asynccontextmanager
 async def _pipeline() -> AsyncGenerator[Pipeline]:
-    pool = AsyncConnectionPool(os.environ[DATABASE], min_size=4, kwargs={"autocommit": True}, open=False)
+    pool: AsyncConnectionPool = AsyncConnectionPool(
+        os.environ[DATABASE], min_size=4, kwargs={"autocommit": True}, open=False
+    )
     async with pool, client(IN_FLIGHT) as session:
         await pool.wait()
         yield Pipeline(Writer(), pool, session)
