@@ -1,6 +1,6 @@
 """W1 on DBOS: a workflow a person on a queue, a remembered step a channel.
 
-`work` runs the queue; `ask` enqueues, one call a person. The queue is looked at a hundred times a second: with the
+`work` runs the queue; `ask` enqueues, one call a person. The queue is looked at twenty times a second: with the
 default of once, 32 in flight would be 32 a second.
 """
 
@@ -17,7 +17,7 @@ from tests.benchmarks import crowd
 from tests.benchmarks.application import from_threads, serve
 from tests.benchmarks.peer_channels import DATABASE, Channels
 
-QUEUE, IN_FLIGHT, LOOK = "notifications", 32, 0.01
+QUEUE, IN_FLIGHT, LOOK = "notifications", 32, 0.05
 NAME, VERSION = "bench-w1", "1"
 _channels: list[asyncio.Task[Channels]] = []
 
