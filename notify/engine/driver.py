@@ -93,6 +93,8 @@ async def _in_callback(players: Sequence[Player], performer: Performer) -> None:
     finished: asyncio.Future[None] = loop.create_future()
 
     def callback() -> None:
+        if finished.cancelled():
+            return
         try:
             for player in players:
                 _advance(player, performer)

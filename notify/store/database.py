@@ -117,8 +117,13 @@ class Database:
         return await self._in_thread(lambda: self.transact(lambda connection: work(connection, *args, **kwargs)))
 
     async def _in_thread(self, call: Callable[[], T]) -> T:
-        # Shielded: a cancelled caller must not leave a transaction half observed.
-        return await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._threads, call))
+        future = asyncio.get_running_loop().run_in_executor(self._threads, call)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # It cannot be stopped, so it is waited for: what the caller does last must come after it.
+            await asyncio.wait([future])
+            raise
 
     def _read_with(self, work: Callable[[sa.Connection], T]) -> T:
         with self.read() as connection:
