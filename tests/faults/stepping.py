@@ -13,7 +13,8 @@ def run_stepped(work: Coroutine[Any, Any, Any], note: Callable[[], None]) -> Any
     """Run `work` like `asyncio.run`; `note` is called before each step of it and of every task it makes."""
 
     def task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        return asyncio.Task(_stepped(coroutine, note), loop=loop, **options)
+        stepped: Any = _stepped(coroutine, note)
+        return asyncio.Task(stepped, loop=loop, **options)
 
     with asyncio.Runner() as runner:
         runner.get_loop().set_task_factory(task)

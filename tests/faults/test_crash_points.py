@@ -106,7 +106,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
         prepare(world)
         recorder = Recorder(world, folder)
         recorder.listen()
-        world.engine.providers = world.providers = {one: Watched(one, recorder.note) for one in world.providers}
+        for channel in list(world.providers):  # the engine's as well
+            world.providers[channel] = Watched(channel, recorder.note)
         for recorder.phase in range(len(PHASES)):
             play(world, recorder.phase, recorder.run)
         yield recorder

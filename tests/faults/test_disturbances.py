@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
+from sqlalchemy import event, exc
 
 from notify.engine import sweep
 from notify.errors import StoreUnavailable
@@ -66,7 +66,7 @@ class FailingOnce:
     def _fail(self, _connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not self.over and (self.phase, statement) not in self.failed:
             self.failed.add((self.phase, statement))
-            raise sa.exc.OperationalError(statement, None, sqlite3.OperationalError("the disk hiccups"))
+            raise exc.OperationalError(statement, None, sqlite3.OperationalError("the disk hiccups"))
 
 
 def test_each_statement_may_fail_once(twin: Twin) -> None:
