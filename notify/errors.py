@@ -144,7 +144,7 @@ class StoreUnavailable(NotifyError):
 
 class StoreNotWritable(NotifyError):
     """The folder {folder} cannot be written: {problem}.
-    Choose another with NOTIFY_HOME, or give this user the right to write."""
+    Make room, give this user the right to write, or choose another with NOTIFY_HOME."""
 
 
 class StoreTooNew(NotifyError):

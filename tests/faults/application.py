@@ -1,11 +1,17 @@
-"""An application under load: it says things until the store has them, and keeps a ledger of what was taken."""
+"""An application under load: it says things until the store has them, and keeps a ledger of what was taken.
+
+`python -m tests.faults.application NAME SEED SECONDS` is one in a process of its own; it prints its ledger.
+"""
 
 from __future__ import annotations
 
+import json
 import random
+import sys
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from notify.client import Notify
@@ -81,3 +87,16 @@ class Application:
             except StoreUnavailable:
                 self.ledger.refused += 1
                 self.stopping.wait(AGAIN)
+
+
+def main(name: str, seed: str, seconds: str) -> None:
+    """Say something as fast as the store takes it, for so long."""
+    with Notify.from_env() as notify:
+        application, until = Application(notify, name, int(seed)), time.monotonic() + float(seconds)
+        while time.monotonic() < until:
+            application.say()
+    print(json.dumps(asdict(application.ledger)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -27,6 +27,8 @@ from tests.faults.sink import Sink
 #: Who is killed how often, of a hundred.
 WEIGHTS = {"worker": 70, "Prefect server": 15, "database": 15}
 WORKERS = 2
+#: Seconds between two kills at least, however late it is: nothing can be killed before it has come up again.
+_LEAST = 0.3
 #: Seconds for the rest of the work, once nobody is killed any more.
 DRAIN = 300.0
 
@@ -164,8 +166,10 @@ async def _kill(site: Site, plan: Plan, result: Result) -> None:
     """One kill after another; what was killed is started again at once, beside the next wait."""
     chance = random.Random(plan.seed)
     starting: set[asyncio.Task[None]] = set()
+    began = time.monotonic()
     for number in range(plan.kills):
-        await asyncio.sleep(chance.uniform(0.3, 2 * plan.pause - 0.3))
+        due = began + (number + chance.random()) * plan.pause
+        await asyncio.sleep(max(due - time.monotonic(), _LEAST))
         [kind] = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
         victims = site.machines(kind) or await eventually(lambda: site.machines("worker"), "a worker", within=180)
         victim = chance.choice(victims)

@@ -3,54 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import sqlite3
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Coroutine
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from notify.engine import sweep
 from notify.errors import StoreUnavailable
-from tests.faults.crash_load import PHASES, End, differences, expire, play, prepare, violations
+from tests.faults.crash_load import PHASES, End, differences, play, violations
 from tests.faults.stepping import run_stepped
-from tests.world import World, migrated
-
-
-class Twin:
-    """The same stored load twice: one is worked on undisturbed, the other is disturbed."""
-
-    def __init__(self, folder: Path, first: str, second: str) -> None:
-        self.folder, self.first, self.second = folder, first, second
-
-    @contextmanager
-    def world(self, url: str) -> Iterator[World]:
-        """A process that finds the load."""
-        with World(self.folder, url) as made:
-            yield made
-
-    def undisturbed(self) -> End:
-        with self.world(self.first) as world:
-            for phase in range(len(PHASES)):
-                play(world, phase)
-            return End.of(world)
+from tests.faults.twins import Twin, later
+from tests.world import World
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def twin(request: pytest.FixtureRequest, tmp_path: Path) -> Twin:
-    first = migrated(request, request.param)
-    with World(tmp_path, first) as world:
-        prepare(world)
-    if request.param == "postgresql":
-        second = request.getfixturevalue("make_database")(sa.make_url(first).database)
-    else:
-        second = f"sqlite:///{tmp_path / 'second.db'}"
-        shutil.copy(sa.make_url(first).database or "", tmp_path / "second.db")
-    return Twin(tmp_path, first, second)
+    return Twin.of(request, tmp_path, request.param)
 
 
 class FailingOnce:
@@ -71,7 +42,7 @@ class FailingOnce:
 
 def test_each_statement_may_fail_once(twin: Twin) -> None:
     undisturbed = twin.undisturbed()
-    with twin.world(twin.second) as world:
+    with twin.world() as world:
         failing = FailingOnce(world)
         for failing.phase in range(len(PHASES)):
             _until_done(world, failing.phase)
@@ -87,15 +58,10 @@ def _until_done(world: World, phase: int) -> None:
     """As a worker does: an error of the world is met again, and what was left claimed is put back by the sweep."""
     for _ in range(1000):
         with suppress(StoreUnavailable):
-            _later(world)
+            later(world)
             play(world, phase)
             return
     pytest.fail(f"phase {phase} never came to its end")
-
-
-def _later(world: World) -> None:
-    expire(world)
-    asyncio.run(sweep.sweep_rows(world.engine))
 
 
 class Cancelling:
@@ -125,7 +91,7 @@ class Cancelling:
 def test_the_work_may_be_cancelled_at_each_step(twin: Twin) -> None:
     undisturbed = twin.undisturbed()
     cancelled = 0
-    with twin.world(twin.second) as world:
+    with twin.world() as world:
         for phase in range(len(PHASES)):
             cancelled += _cancelled_until_done(world, phase)
         end = End.of(world)
@@ -140,6 +106,6 @@ def _cancelled_until_done(world: World, phase: int) -> int:
     cancelling = Cancelling()
     while True:
         with suppress(asyncio.CancelledError):
-            _later(world)
+            later(world)
             play(world, phase, cancelling.run)
             return cancelling.at

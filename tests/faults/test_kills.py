@@ -1,0 +1,20 @@
+"""SIGKILL of workers, the Prefect server and the database, a dozen times; `python -m tests.faults` does it for longer."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.faults.kills import Plan, run
+
+
+def test_a_dozen_kills_lose_nothing_and_decide_nothing_twice(tmp_path: Path) -> None:
+    plan = Plan(kills=12, seed=3, pause=1.5, every=0.1, lease=3.0)
+
+    result = asyncio.run(run(plan, tmp_path))
+
+    print("", *result.lines(), sep="\n")
+    assert result.clean, "\n".join(result.lines())
+    assert sum(result.killed.values()) == 12
+    assert result.killed["worker"] > 3
+    assert result.taken > 20
