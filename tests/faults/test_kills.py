@@ -1,4 +1,4 @@
-"""SIGKILL of workers, the Prefect server and the database, a dozen times; `python -m tests.faults` does it for longer."""
+"""SIGKILL of workers, the Prefect server and the database, a dozen times. `python -m tests.faults` does more."""
 
 from __future__ import annotations
 
