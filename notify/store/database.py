@@ -53,7 +53,7 @@ class Database:
             pool_size=size,
             max_overflow=0,
             json_serializer=_json,
-            json_deserializer=orjson.loads,
+            json_deserializer=_from_json,
             connect_args=_connect_args(self.is_sqlite),
             poolclass=sa.QueuePool,
         )
@@ -155,6 +155,11 @@ class Database:
 
 def _json(value: Any) -> str:
     return orjson.dumps(value, default=str).decode()
+
+
+def _from_json(stored: Any) -> Any:
+    """SQLite keeps a bare number in a JSON column as a number."""
+    return stored if isinstance(stored, int | float) else orjson.loads(stored)
 
 
 def _begin(words: str, connection: sa.Connection) -> None:
