@@ -14,7 +14,7 @@ from prefect import Flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.schedules import CronSchedule
-from prefect.exceptions import ObjectAlreadyExists
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from notify.engine import system_flows
 from notify.engine.flows import NotifyFlow, as_flow
@@ -37,6 +37,7 @@ class Deployment:
     tags: tuple[str, ...] = ()
     description: str | None = None
     concurrency: int | None = None
+    pool: str = POOL
     parameters: Mapping[str, Any] = field(default_factory=lambda: {})
 
     @property
@@ -69,8 +70,13 @@ def _deployment(entry: Mapping[str, Any], flows: Mapping[str, NotifyFlow], file:
         tags=tuple(entry.get("tags") or ()),
         description=entry.get("description"),
         concurrency=entry.get("concurrency_limit"),
+        pool=_pool(entry.get("work_pool")),
         parameters=entry.get("parameters") or {},
     )
+
+
+def _pool(entry: Mapping[str, Any] | None) -> str:
+    return str(entry.get("name") or POOL) if entry else POOL
 
 
 def _flow(entrypoint: str, flows: Mapping[str, NotifyFlow]) -> Flow[..., Any] | None:
@@ -103,6 +109,8 @@ async def register(
 ) -> dict[str, UUID]:
     """Create or update them all; with `schedules` False their schedules are off. Returns ids by full name."""
     await ensure_pool(client)
+    for pool in sorted({made.pool for made in deployments} - {POOL}):
+        await _require_pool(client, pool)
     return {made.full_name: await _register(client, made, folder, schedules) for made in deployments}
 
 
@@ -114,6 +122,18 @@ async def ensure_pool(client: PrefectClient) -> None:
         return
 
 
+async def _require_pool(client: PrefectClient, pool: str) -> None:
+    """Somebody else's pool is theirs to make: what its jobs are is not ours to guess."""
+    try:
+        await client.read_work_pool(pool)
+    except ObjectNotFound:
+        raise InvalidInput(
+            field="prefect.yaml: work_pool",
+            problem=f"there is no work pool {pool!r}",
+            remedy=f"Create it with `prefect work-pool create {pool}`",
+        ) from None
+
+
 async def _register(client: PrefectClient, made: Deployment, folder: Path, schedules: bool) -> UUID:
     flow_id = await client.create_flow(made.flow)
     return await client.create_deployment(
@@ -121,7 +141,7 @@ async def _register(client: PrefectClient, made: Deployment, folder: Path, sched
         name=made.name,
         entrypoint=made.entrypoint,
         path=str(folder),
-        work_pool_name=POOL,
+        work_pool_name=made.pool,
         tags=list(made.tags),
         description=made.description or made.flow.description,
         schedules=[_schedule(cron, schedules) for cron in made.cron],
