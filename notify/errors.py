@@ -156,6 +156,11 @@ class PrefectUnavailable(NotifyError):
     or unset PREFECT_API_URL to use the embedded one."""
 
 
+class WorkerSilent(NotifyError):
+    """No worker named {name!r} has given a sign of life in the last {seconds} s.
+    Start `notify work`, or set NOTIFY_WORKER to the name it was started with."""
+
+
 class PortTaken(NotifyError):
     """Port {port} is used by another program. Choose another with --port, or stop that program."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from notify.errors import InvalidSetting
 #: Every option of a workflow can be set as NOTIFY_<WORKFLOW>_<PARAMETER>.
 _PREFIX = "NOTIFY_"
 _EMAIL_PROVIDERS = ("file", "smtp", "sendgrid")
+#: What stands for every secret in `deployments/`: whoever leaves it in has no secret.
+EXAMPLE = "change-me"
 
 
 @dataclass(frozen=True)
@@ -37,12 +40,15 @@ class Settings:
     sendgrid_key: str = ""
     sendgrid_url: str = "https://api.sendgrid.com"
     app_url: str = "https://app.example.com"
+    #: The name under which a worker gives its sign of life, and which Prefect shows.
+    worker: str = field(default_factory=platform.node)
     variables: Mapping[str, str] = field(default_factory=lambda: {})
 
     @classmethod
     def from_env(cls, variables: Mapping[str, str] | None = None) -> Settings:
         """Read `NOTIFY_*` and `PREFECT_API_URL`; anything unusable is an InvalidSetting naming the variable."""
         env = dict(os.environ if variables is None else variables)
+        _refuse_examples(env)
         home = Path(env.get("NOTIFY_HOME") or ".notify").expanduser().absolute()
         email = env.get("NOTIFY_EMAIL") or "file"
         if email not in _EMAIL_PROVIDERS:
@@ -65,6 +71,7 @@ class Settings:
             sendgrid_key=env.get("NOTIFY_SENDGRID_KEY") or cls.sendgrid_key,
             sendgrid_url=env.get("NOTIFY_SENDGRID_URL") or cls.sendgrid_url,
             app_url=env.get("NOTIFY_APP_URL") or cls.app_url,
+            worker=_worker(env.get("NOTIFY_WORKER")),
             variables={key: value for key, value in env.items() if key.startswith(_PREFIX)},
         )
 
@@ -81,6 +88,29 @@ class Settings:
     def parameter(self, workflow: str, name: str) -> str | None:
         """What the environment says about one parameter of one workflow, unparsed."""
         return self.variables.get(_PREFIX + re.sub(r"\W", "_", f"{workflow}_{name}").upper())
+
+
+def _refuse_examples(env: Mapping[str, str]) -> None:
+    """A secret that everybody can read in the repository is none."""
+    for name, value in env.items():
+        if EXAMPLE in value and name.startswith((_PREFIX, "PREFECT_")):
+            raise InvalidSetting(
+                name=name,
+                value=f"…{EXAMPLE}…",
+                problem="still has the example's secret",
+                remedy="Put one of your own in its place, such as `openssl rand -hex 24` prints",
+            )
+
+
+def _worker(name: str | None) -> str:
+    if name and ("/" in name or "%" in name):
+        raise InvalidSetting(
+            name="NOTIFY_WORKER",
+            value=name,
+            problem="Prefect takes no slash and no percent sign in a worker's name",
+            remedy="Use letters, digits and dashes, or leave it out to use the host's name",
+        )
+    return name or platform.node()
 
 
 def _store(url: str | None, home: Path) -> str:

@@ -15,6 +15,7 @@ from rich.console import Console
 from notify import registry
 from notify.commands.errors import explained
 from notify.engine.hosting import hosted
+from notify.engine.life import check as check_life
 from notify.engine.stopping import ask
 from notify.registry import Registry
 from notify.settings import Settings
@@ -34,10 +35,14 @@ Port = Annotated[int | None, typer.Option(help="The embedded Prefect server's po
 @explained
 def work(
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End when nothing is left to do now.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only say whether this host's worker is alive.")] = False,
     port: Port = None,
 ) -> None:
     """Work on what is stored: match, wait, decide, deliver."""
     settings = Settings.from_env()
+    if check:
+        print(check_life(settings))
+        return
     _refuse_broken(registry.load(settings.flows))
     run(lambda: with_prefect(settings, port, "running", "work", until_idle=until_idle))
 

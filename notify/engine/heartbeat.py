@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
+from notify import clock
 from notify.engine.context import Engine
-from notify.store import messages, notifications
+from notify.store import alarms, messages, notifications
 
 log = logging.getLogger("notify.heartbeat")
 
@@ -37,3 +38,5 @@ def heartbeat(engine: Engine, token: str) -> Generator[None]:
 def _renew(connection: sa.Connection, engine: Engine, token: str) -> None:
     notifications.renew(connection, engine.environment, token, engine.lease)
     messages.extend(connection, engine.environment, token, engine.lease)
+    # A flow run in a process of its own has nobody else to say that it is alive.
+    alarms.beat(connection, engine.environment, engine.worker, clock.now())

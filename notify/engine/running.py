@@ -29,7 +29,7 @@ async def work(settings: Settings, host: Host, *, until_idle: bool, say: Say = p
     engine = await _engine(settings)
     for error in broken_templates(engine):
         raise error
-    worker = NotifyWorker()
+    worker = NotifyWorker(name=settings.worker)
     worker.schedules = not until_idle
     on_stop(worker.stop)
     try:

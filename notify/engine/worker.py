@@ -23,13 +23,13 @@ from prefect.flows import load_flow_from_flow_run
 from prefect.states import Cancelled, Crashed
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
-from notify import clock
 from notify.engine import deploy, runtime, system_flows
 from notify.engine.bells import PrefectRinger
 from notify.engine.conductor import Conductor
 from notify.engine.context import Engine
 from notify.engine.flows import as_flow
 from notify.engine.idle import Idle
+from notify.engine.life import give_sign
 from notify.engine.pool import POOL
 from notify.engine.reconcile import reconcile
 from notify.engine.relay import relaying
@@ -200,7 +200,7 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
             _forever(self.get_and_submit_flow_runs, POLL),
             _forever(self.sync_with_backend, SYNC),
             _forever(self._watch, WATCH),
-            _forever(lambda: engine.write(alarms.beat, engine.worker, clock.now()), BEAT),
+            _forever(lambda: give_sign(engine), BEAT),
             _forever(lambda: reconcile(engine, self.client), RECONCILE),
         ]
 

@@ -135,6 +135,12 @@ def holds(connection: sa.Connection, environment: str, name: str, holder: str) -
     return connection.execute(query).scalar() == holder
 
 
+def is_held(connection: sa.Connection, environment: str, name: str) -> bool:
+    """Whether anybody holds the right to do `name` now."""
+    query = sa.select(_L.name).where(_L.environment == environment, _L.name == name, _L.until > database_now())
+    return connection.execute(query).scalar() is not None
+
+
 def give_up(connection: sa.Connection, environment: str, holder: str) -> None:
     """Let go of everything `holder` leased."""
     connection.execute(leases.delete().where(_L.environment == environment, _L.holder == holder))

@@ -19,7 +19,7 @@ _LOCK = 7_310_594_116
 
 def upgrade(database: Database) -> str:
     """Bring the schema up to date, once however many processes try; returns its revision."""
-    if _at_head(database):
+    if is_current(database):
         return _head()
     with database.write() as connection:
         if not database.is_sqlite:
@@ -31,7 +31,8 @@ def upgrade(database: Database) -> str:
     return _head()
 
 
-def _at_head(database: Database) -> bool:
+def is_current(database: Database) -> bool:
+    """Whether the database has the schema of this release."""
     with database.read() as connection:
         return MigrationContext.configure(connection).get_current_revision() == _head()
 
