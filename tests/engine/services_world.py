@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,7 @@ class Stack:
         """End what is left."""
         for instance in list(self.processes):
             self.kill(instance)
+        self.database.close()
 
     def up(self, workers: int) -> list[str]:
         """Start everything in the order of `depends_on`, each when what it needs is so; the order taken."""
@@ -174,14 +176,13 @@ class Stack:
         return Notify(Settings.from_env(self.environment(self.compose.services["worker"], "application")))
 
     def rows(self, query: sa.Select[Any] | sa.Update) -> list[Any]:
-        worker = self.compose.services["worker"]
-        database = Database(self.environment(worker, "application")["NOTIFY_DATABASE_URL"])
-        try:
-            with database.write() as connection:
-                found = connection.execute(query)
-                return list(found) if found.returns_rows else []
-        finally:
-            database.close()
+        with self.database.write() as connection:
+            found = connection.execute(query)
+            return list(found) if found.returns_rows else []
+
+    @cached_property
+    def database(self) -> Database:
+        return Database(self.environment(self.compose.services["worker"], "application")["NOTIFY_DATABASE_URL"])
 
     def shares(self) -> Counter[str]:
         """Worker → e-mails it sent: a worker's files are in its own home."""

@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Iterator
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -236,8 +235,4 @@ def test_every_file_here_is_in_the_index() -> None:
     index = (DEPLOYMENTS / "README.md").read_text(encoding="utf-8")
     files = [file for file in DEPLOYMENTS.rglob("*") if file.is_file() and file.name not in ("README.md", ".env")]
 
-    assert [file.name for file in files if f"`{_named(file)}`" not in index] == []
-
-
-def _named(file: Path) -> str:
-    return file.relative_to(DEPLOYMENTS).as_posix()
+    assert [file.name for file in files if f"`{file.relative_to(DEPLOYMENTS).as_posix()}`" not in index] == []
