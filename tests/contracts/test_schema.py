@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+from notify.cli import app
 from notify.client import Notify
 from notify.errors import NotifyError, StoreNotWritable, StoreTooNew, StoreUnavailable
 from notify.settings import Settings
@@ -162,6 +164,23 @@ def test_a_database_of_a_newer_version_is_left_alone(database_url: str, tmp_path
 
     assert described(database_url) == before
     engine.dispose()
+
+
+def test_upgrading_by_command_twice_says_the_same_and_an_older_program_says_what_to_do(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_DATABASE_URL", sqlite_url)
+    first, second = (CliRunner().invoke(app, ["db", "upgrade"]) for _ in range(2))
+    engine = sa.create_engine(sqlite_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+
+    refused = CliRunner().invoke(app, ["db", "upgrade"])
+
+    assert (first.exit_code, first.output) == (0, second.output)
+    assert refused.exit_code == 1
+    assert refused.output.startswith("notify: The database was made by a newer version (9999). Upgrade the package")
 
 
 def one_line(error: NotifyError) -> str:
