@@ -59,6 +59,12 @@ def all_of(connection: sa.Connection, environment: str) -> list[Any]:
     return list(connection.execute(query))
 
 
+def stands(connection: sa.Connection, environment: str, flow_run: str) -> bool:
+    """Whether an alarm is there for this flow run."""
+    query = sa.select(sa.exists().where(_AL.environment == environment, _AL.flow_run == flow_run))
+    return bool(connection.execute(query).scalar())
+
+
 def before(connection: sa.Connection, environment: str, workflow: str, bucket: datetime) -> datetime | None:
     """The end of the stretch before this one, if an alarm covers it."""
     query = sa.select(sa.func.max(_AL.bucket)).where(

@@ -5,6 +5,7 @@ from notify.store.tables.clockwork import alarms as alarms
 from notify.store.tables.clockwork import flow_runs as flow_runs
 from notify.store.tables.clockwork import installation as installation
 from notify.store.tables.clockwork import leases as leases
+from notify.store.tables.clockwork import unreported as unreported
 from notify.store.tables.incoming import dedupe as dedupe
 from notify.store.tables.incoming import events as events
 from notify.store.tables.incoming import notify_outbox as notify_outbox

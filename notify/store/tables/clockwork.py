@@ -32,6 +32,21 @@ flow_runs = sa.Table(
     sa.Column("heartbeat_at", Instant, nullable=False),
 )
 
+#: What a worker did without Prefect, until a flow run says it: how that run is to be called and to end.
+unreported = sa.Table(
+    "unreported",
+    metadata,
+    environment(),
+    key("id", Id),
+    sa.Column("workflow", sa.Text, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("finished_at", Instant, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("state", sa.String(20), nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("taken_at", Instant),
+)
+
 #: Who may do a thing that only one may do at a time.
 leases = sa.Table(
     "leases",

@@ -314,6 +314,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("environment", "id", name=op.f("pk_subscribers")),
     )
     op.create_table(
+        "unreported",
+        sa.Column("environment", sa.String(length=50), nullable=False),
+        sa.Column("id", Id, nullable=False),
+        sa.Column("workflow", sa.Text(), nullable=False),
+        sa.Column("started_at", Instant(), nullable=False),
+        sa.Column("finished_at", Instant(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=20), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("taken_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("environment", "id", name=op.f("pk_unreported")),
+    )
+    op.create_table(
         "versions",
         sa.Column("environment", sa.String(length=50), nullable=False),
         sa.Column("workflow", sa.Text(), nullable=False),
@@ -390,6 +403,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_window_items_environment_window_ts"), table_name="window_items")
     op.drop_table("window_items")
     op.drop_table("versions")
+    op.drop_table("unreported")
     op.drop_table("subscribers")
     op.drop_table("steps")
     op.drop_table("preferences")
