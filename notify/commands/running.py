@@ -38,13 +38,17 @@ def work(
     check: Annotated[bool, typer.Option("--check", help="Only say whether this host's worker is alive.")] = False,
     port: Port = None,
 ) -> None:
-    """Work on what is stored: match, wait, decide, deliver."""
+    """Work on what is stored: match, wait, decide, deliver.
+
+    Without --until-idle it also starts while the configured Prefect server is away: urgent workflows at once, the
+    others after half a minute; what is done then becomes flow runs when the server answers.
+    """
     settings = Settings.from_env()
     if check:
         print(check_life(settings))
         return
     _refuse_broken(registry.load(settings.flows))
-    run(lambda: with_prefect(settings, port, "running", "work", until_idle=until_idle))
+    run(lambda: with_prefect(settings, port, "running", "work", patient=not until_idle, until_idle=until_idle))
 
 
 @app.command()
@@ -97,9 +101,11 @@ def _refuse_broken(found: Registry) -> None:
         raise found.broken[0]
 
 
-async def with_prefect(settings: Settings, port: int | None, module: str, name: str, **options: Any) -> None:
+async def with_prefect(
+    settings: Settings, port: int | None, module: str, name: str, *, patient: bool = False, **options: Any
+) -> None:
     """Call `notify.engine.<module>.<name>` beside a server that answers: Prefect reads its settings on import."""
-    async with hosted(settings, port) as host:
+    async with hosted(settings, port, patient=patient) as host:
         work = getattr(import_module(f"notify.engine.{module}"), name)
         await work(settings, host, **options)
 

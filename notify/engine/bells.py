@@ -16,9 +16,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Pending, Scheduled
 
 from notify import clock
-from notify.engine import delivery
 from notify.engine.calling_off import called_off
-from notify.engine.conductor import DELIVER, PATIENCE
+from notify.engine.conductor import PATIENCE
 from notify.engine.context import Engine
 from notify.store import alarms
 from notify.timing import spoken
@@ -36,27 +35,22 @@ RunNow = Callable[[FlowRun], Awaitable[bool]]
 
 @dataclass
 class PrefectRinger:
-    """Has batches worked on as flow runs of `<workflow>/batch`, in this process."""
+    """Has batches worked on as flow runs of `<workflow>/batch`, in this process; until they are registered it waits."""
 
     engine: Engine
     client: PrefectClient
     run_now: RunNow
-    deployments: Mapping[str, UUID]
+    deployments: Mapping[str, UUID] = field(default_factory=lambda: dict[str, UUID]())
+    registered: asyncio.Event = field(default_factory=asyncio.Event)
     _installation: str = field(default="")
 
     async def ring(self, workflow: str) -> None:
         """Run the flow run that stood for the alarm, or a new one."""
-        if workflow == DELIVER:
-            await self._deliver()
-            return
+        await self.registered.wait()
         flow_run = await self._alarm(workflow) or await self._create(workflow)
         if not await self.run_now(flow_run):
             # What made it fail may make the next one fail as well: not at once, and not as fast as it can.
             await asyncio.sleep(PATIENCE)
-
-    async def _deliver(self) -> None:
-        while await delivery.deliver_due(self.engine):
-            continue
 
     async def _alarm(self, workflow: str) -> FlowRun | None:
         """The flow run an operator sees under Upcoming does the work it stood for."""
@@ -82,6 +76,7 @@ class PrefectRinger:
 
     async def arm(self) -> None:
         """Schedule flow runs for the nearest alarms that have none."""
+        await self.registered.wait()
         for alarm in await self.engine.read(alarms.unarmed, list(self.engine.registry.workflows), ARMED):
             await self._arm(alarm)
 

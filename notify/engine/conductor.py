@@ -1,7 +1,8 @@
 """The part of a worker that looks for work: it matches, rings for what is ready and due, and arms alarms.
 
 It finds new rows by looking: a probe of indexes each 50 ms when lately busy, 200 ms when quiet. It knows nothing of
-Prefect; a `Ringer` has the work done, as flow runs or in this loop.
+Prefect; a `Ringer` has the work done as flow runs. Urgent workflows and attempts that are due never wait for a flow
+run: they have lanes of their own in this loop, as every workflow has while Prefect is away.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from notify import clock
 from notify.engine import local, match
+from notify.engine.aside import Aside
 from notify.engine.context import Engine
 from notify.engine.idle import Idle, look
+from notify.engine.lanes import Lane, Ring
+from notify.engine.presence import Presence
 from notify.engine.sweep import sweep_rows
 from notify.errors import NotifyError
 from notify.store import messages
@@ -31,13 +35,15 @@ PATIENCE = 1.0
 DELIVER = "deliver"
 #: Batches at work at the same time: more only wait for the same cores and the same server.
 SIDE_BY_SIDE = 4
+#: Seconds that flow runs have to end when the worker stops while Prefect is away.
+GRACE = 10.0
 
 
 class Ringer(Protocol):
-    """Has work done somewhere."""
+    """Has work done by Prefect."""
 
     async def ring(self, workflow: str) -> None:
-        """Work on one workflow until nothing of it is ready, or on `deliver`."""
+        """Work on one workflow until nothing of it is ready."""
         ...
 
     async def arm(self) -> None:
@@ -51,26 +57,51 @@ class Conductor:
 
     engine: Engine
     ringer: Ringer
+    aside: Aside
+    presence: Presence
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
-    active: dict[str, asyncio.Task[None]] = field(default_factory=lambda: dict[str, asyncio.Task[None]]())
     _busy_at: float = 0.0
     _swept_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._urgent = self._lane(self.aside.ring)
+        self._due = self._lane(self.aside.deliver)
+        self._flow_runs = self._lane(self.ringer.ring, SIDE_BY_SIDE)
+        self._without = self._lane(self.aside.ring, SIDE_BY_SIDE)
+        self._arming = Lane(self._arm, lambda: None)
 
     async def run(self) -> None:
         """Until `stopping` is set; an error of the world is logged and met again, nothing is given up."""
         while not self.stopping.is_set():
             await self._patiently(self._turn)
             await self._pause()
-        await asyncio.gather(*self.active.values(), return_exceptions=True)
+        await self._finish()
 
     async def until_idle(self) -> Idle:
-        """Until nothing is ready, leased or due; returns what still waits."""
+        """Until nothing is ready, leased or due, and alarms are armed; returns what still waits."""
         while not self.stopping.is_set():
             await self._patiently(self._turn)
-            if not self.active and (found := await look(self.engine)).idle:
+            if not self._at_work() and (found := await look(self.engine)).idle:
+                self._arming.start("")
+                await self._finish()
                 return found
             await self._pause()
+        await self._finish()
         return await look(self.engine)
+
+    def _at_work(self) -> bool:
+        return any(lane.tasks for lane in (self._urgent, self._due, self._flow_runs, self._without))
+
+    async def _finish(self) -> None:
+        """Let what is at work come to its end; what only waits for an answer of Prefect is not waited for."""
+        own = self._urgent.unfinished | self._due.unfinished | self._without.unfinished
+        await asyncio.gather(*own, return_exceptions=True)
+        asked, began = self._flow_runs.unfinished | self._arming.unfinished, time.monotonic()
+        while asked and not (self.presence.away and time.monotonic() - began > GRACE):
+            _, asked = await asyncio.wait(asked, timeout=QUIET)
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
 
     async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
@@ -86,14 +117,17 @@ class Conductor:
         self.engine.bell.clear()
         matched = await self._match()
         busy = await local.busy(self.engine)
+        if self.presence.away:
+            self._flow_runs.let_go()
         for workflow in self._by_priority(busy):
-            self._start(workflow)
+            self._lane_of(workflow).start(workflow)
         if await self.engine.read(messages.due, clock.now()):
-            self._start(DELIVER)
+            self._due.start(DELIVER)
         if matched or busy:
             self._busy_at = time.monotonic()
         await self._keep_house()
-        await self.ringer.arm()
+        if not self.presence.away:
+            self._arming.start("")
 
     async def _match(self) -> int:
         """A page that cannot be matched keeps nothing else from being worked on."""
@@ -107,19 +141,20 @@ class Conductor:
         known = self.engine.registry.workflows
         return sorted(busy, key=lambda id_: (not known[id_].urgent, -known[id_].priority))
 
-    def _start(self, workflow: str) -> None:
-        """One live batch a workflow and worker: what arrives meanwhile joins it."""
-        if workflow not in self.active and len(self.active) < SIDE_BY_SIDE:
-            task = asyncio.create_task(self._ring(workflow))
-            self.active[workflow] = task
-            task.add_done_callback(lambda _: self._over(workflow))
+    def _lane_of(self, workflow: str) -> Lane:
+        """Urgent workflows wait for nobody; the others are flow runs, except while Prefect is away."""
+        if self.engine.registry.workflow(workflow).urgent:
+            return self._urgent
+        return self._without if self.presence.away else self._flow_runs
 
-    async def _ring(self, workflow: str) -> None:
-        await self._patiently(lambda: self.ringer.ring(workflow))
+    async def _arm(self, _: str) -> None:
+        await self._patiently(self.ringer.arm)
 
-    def _over(self, workflow: str) -> None:
-        self.active.pop(workflow, None)
-        self.engine.bell.set()
+    def _lane(self, ring: Ring, limit: int | None = None) -> Lane:
+        def work(workflow: str) -> Coroutine[Any, Any, None]:
+            return self._patiently(lambda: ring(workflow))
+
+        return Lane(work, self.engine.bell.set, limit)
 
     async def _keep_house(self) -> None:
         now = time.monotonic()

@@ -18,11 +18,12 @@ from notify.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A Prefect server that answers."""
+    """A Prefect server, and whether it answered when it was asked."""
 
     api_url: str
     #: True when it was started for this process and ends with it.
     embedded: bool
+    answers: bool = True
 
     @property
     def ui_url(self) -> str:
@@ -31,14 +32,18 @@ class Host:
 
 
 @asynccontextmanager
-async def hosted(settings: Settings, port: int | None = None) -> AsyncGenerator[Host]:
-    """A server for the length of the block; this process's Prefect client is pointed at it."""
+async def hosted(settings: Settings, port: int | None = None, *, patient: bool = False) -> AsyncGenerator[Host]:
+    """A server for the length of the block; this process's Prefect client is pointed at it.
+
+    A configured server that does not answer is PrefectUnavailable, except for somebody `patient`, who goes on trying.
+    """
     known = settings.prefect_api_url or _running(settings.home)
     if known:
-        if not await _answers(known):
+        answers = await _answers(known)
+        if not answers and not patient:
             raise PrefectUnavailable(url=known, problem="no answer")
         use_prefect(known, settings.home)
-        yield Host(known, embedded=False)
+        yield Host(known, embedded=False, answers=answers)
         return
     async with EmbeddedServer(settings.home, port) as server:
         use_prefect(server.api_url, settings.home)

@@ -13,6 +13,7 @@ from notify.engine import deploy, runtime
 from notify.engine.context import Engine
 from notify.engine.hosting import Host
 from notify.engine.idle import Idle
+from notify.engine.presence import PATIENCE
 from notify.engine.stopping import on_stop
 from notify.engine.worker import NotifyWorker
 from notify.engine.yard import find_list
@@ -24,13 +25,22 @@ _LOOK = 0.5
 Say = Callable[[str], None]
 
 
-async def work(settings: Settings, host: Host, *, until_idle: bool, say: Say = print) -> None:
-    """Serve until stopped, or until nothing is left to do now; then say what still waits."""
+async def work(
+    settings: Settings, host: Host, *, until_idle: bool, say: Say = print, patience: float = PATIENCE
+) -> None:
+    """Serve until stopped, or until nothing is left to do now; then say what still waits.
+
+    A Prefect server that has not answered for `patience` seconds is done without until it does.
+    """
     engine = await _engine(settings)
     for error in broken_templates(engine):
         raise error
     worker = NotifyWorker(name=settings.worker)
     worker.schedules = not until_idle
+    worker.presence.patience = patience
+    if not host.answers:
+        worker.presence.start_without()
+        say(f"No Prefect server answers at {host.api_url}. Trying on; after {patience:.0f} s work goes on without it.")
     on_stop(worker.stop)
     try:
         idle = await worker.serve(engine, until_idle=until_idle, started=lambda: say(_greeting(settings, host)))

@@ -84,6 +84,11 @@ def was_cancelled(flow_run: str) -> bool:
     return flow_run in _shared.cancelled
 
 
+def is_closing() -> bool:
+    """Whether the worker ends."""
+    return _shared.closing
+
+
 def is_stopping(flow_run: str) -> bool:
     """Whether the run is to claim nothing more."""
     return _shared.closing or was_cancelled(flow_run)

@@ -9,8 +9,9 @@ import asyncio
 import gc
 import logging
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -20,18 +21,22 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.flow_engine import run_flow_async
 from prefect.flows import load_flow_from_flow_run
-from prefect.states import Cancelled, Crashed
+from prefect.states import Cancelled, Completed, Crashed
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
 from notify.engine import deploy, runtime, system_flows
-from notify.engine.bells import PrefectRinger
+from notify.engine.aside import Aside
+from notify.engine.bells import WAKE, PrefectRinger
 from notify.engine.conductor import Conductor
 from notify.engine.context import Engine
 from notify.engine.flows import as_flow
 from notify.engine.idle import Idle
+from notify.engine.ledger import Ledger
 from notify.engine.life import give_sign
 from notify.engine.pool import POOL
+from notify.engine.presence import Presence
 from notify.engine.reconcile import reconcile
+from notify.engine.records import Records, described
 from notify.engine.relay import relaying
 from notify.engine.yard import find_list
 from notify.settings import Settings
@@ -40,8 +45,12 @@ from notify.store import alarms
 log = logging.getLogger("notify.worker")
 #: Seconds between polls for runs that people or schedules asked for, between looks at cancelled ones, and of sync.
 POLL, WATCH, SYNC, RECONCILE = 0.5, 1.0, 15.0, 30.0
-#: Seconds between signs of life.
-BEAT = 10.0
+#: Seconds between signs of life, and between looks at whether Prefect answers, which records and registering follow.
+BEAT, LOOK = 10.0, 1.0
+#: Seconds that a poll may take: Prefect's client tries for minutes before it admits that nobody answers.
+POLL_LIMIT = 20.0
+#: Wake-ups that have nothing left to do are ended so many at a time.
+AT_ONCE = 4
 
 
 class NotifyWorkerResult(BaseWorkerResult):
@@ -62,7 +71,10 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         settings: dict[str, Any] = {**options, "prefetch_seconds": 0}
         super().__init__(work_pool_name, **settings)
         self.schedules = True
+        self.presence = Presence()
+        self._ending = asyncio.Semaphore(AT_ONCE)
         self.conductor: Conductor | None = None
+        self.ringer: PrefectRinger | None = None
         self._flows: dict[UUID, tuple[str, str]] = {}
 
     # --- running flow runs in this process ------------------------------------------------------
@@ -82,11 +94,23 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
     async def _submit_run(self, flow_run: FlowRun) -> None:
         """Prefect's way from Scheduled to Pending, without the infrastructure nobody needs here."""
         try:
-            if await self._propose_pending_state(flow_run):
+            if not await self._spent(flow_run) and await self._propose_pending_state(flow_run):
                 await self._perform(flow_run)
         finally:
             self._release_limit_slot(flow_run.id)
             self._submitting_flow_run_ids.discard(flow_run.id)
+
+    async def _spent(self, flow_run: FlowRun) -> bool:
+        """End a wake-up whose people were woken without it; many may come at once when Prefect was away."""
+        if WAKE not in flow_run.tags or flow_run.run_count:
+            return False
+        engine = await runtime.engine()
+        async with self._ending:
+            if await engine.read(alarms.stands, str(flow_run.id)):
+                return False
+            state = Completed(message="Whoever waited for it was woken without it")
+            await self.client.set_flow_run_state(flow_run.id, state)
+            return True
 
     async def run_now(self, flow_run: FlowRun) -> bool:
         """Run one that is Pending already; answers, when it has ended, whether it completed."""
@@ -161,9 +185,10 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
 
     async def _serve(self, engine: Engine, until_idle: bool, started: Callable[[], None]) -> Idle | None:
         with _signals_left_alone():
-            ids = await self._register(engine)
-            ringer = PrefectRinger(engine, self.client, self.run_now, ids)
-            self.conductor = Conductor(engine, ringer)
+            self.ringer = PrefectRinger(engine, self.client, self.run_now)
+            aside = Aside(engine, Ledger(engine, partial(described, engine)), runtime.is_closing)
+            self.conductor = Conductor(engine, self.ringer, aside, self.presence)
+            await self._deployed(engine)
             _spare_the_collector()
             started()
             async with asyncio.TaskGroup() as loops:
@@ -173,6 +198,8 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
                 for task in helpers:
                     task.cancel()
             await engine.write(alarms.give_up, engine.worker)
+            if self._runs_task_group is not None and self.presence.away:
+                self._runs_task_group.cancel_scope.cancel()
             return idle
 
     def stop(self) -> None:
@@ -191,18 +218,42 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
 
     async def deploy_again(self, engine: Engine) -> None:
         """Take over workflows that were read anew."""
-        ids = await self._register(engine)
-        if self.conductor is not None and isinstance(self.conductor.ringer, PrefectRinger):
-            self.conductor.ringer.deployments = ids
+        if self.ringer is not None:
+            self.ringer.registered.clear()
+            await self._deployed(engine)
+
+    async def _deployed(self, engine: Engine) -> None:
+        """Register once the server answers; until then no flow run is asked for."""
+        if self.ringer is not None and self.presence.answers and not self.ringer.registered.is_set():
+            self.ringer.deployments = await self._register(engine)
+            self.ringer.registered.set()
 
     def _loops(self, engine: Engine) -> list[Any]:
         return [
-            _forever(self.get_and_submit_flow_runs, POLL),
-            _forever(self.sync_with_backend, SYNC),
-            _forever(self._watch, WATCH),
+            _forever(lambda: self._asked(self.get_and_submit_flow_runs), POLL),
+            _forever(lambda: self._asked(self.sync_with_backend), SYNC),
+            _forever(lambda: self._asked(self._watch), WATCH),
+            _forever(lambda: self.presence.look(lambda: self.client.read_work_pools(limit=1)), LOOK),
+            _forever(lambda: self._deployed(engine), LOOK),
+            _forever(lambda: self._asked(lambda: self._report(engine)), LOOK),
             _forever(lambda: give_sign(engine), BEAT),
-            _forever(lambda: reconcile(engine, self.client), RECONCILE),
+            _forever(lambda: self._asked(lambda: reconcile(engine, self.client), None), RECONCILE),
         ]
+
+    async def _asked(self, work: Callable[[], Awaitable[object]], limit: float | None = POLL_LIMIT) -> None:
+        """What is nothing without an answer is not asked for while there is none."""
+        if self.presence.answers:
+            await asyncio.wait_for(work(), limit)
+
+    async def _report(self, engine: Engine) -> None:
+        """Let flow runs say what was done without Prefect."""
+        if self.ringer is not None:
+            await Records(engine, self.client, self.ringer.deployments).report()
+
+    async def _sync_and_initialize(self) -> None:
+        """A server that does not answer keeps nobody from starting: the loop tries on."""
+        if self.presence.answers:
+            await super()._sync_and_initialize()
 
     async def _watch(self) -> None:
         """Tell our runs that somebody cancelled them: they stop at the next round and say what they had done."""
