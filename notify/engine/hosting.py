@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -47,7 +48,11 @@ async def hosted(settings: Settings, port: int | None = None, *, patient: bool =
         return
     async with EmbeddedServer(settings.home, port) as server:
         use_prefect(server.api_url, settings.home)
-        yield Host(server.api_url, embedded=True)
+        keeping = asyncio.create_task(server.keep())
+        try:
+            yield Host(server.api_url, embedded=True)
+        finally:
+            keeping.cancel()
 
 
 def _running(home: Path) -> str | None:

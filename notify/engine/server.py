@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import json
+import logging
 import os
 import re
 import signal
@@ -17,13 +18,16 @@ from typing import IO
 
 import httpx
 
-from notify.errors import PortTaken, PrefectUnavailable, StoreNotWritable
+from notify.errors import NotifyError, PortTaken, PrefectUnavailable, StoreNotWritable
 
+log = logging.getLogger("notify.server")
 HOST = "127.0.0.1"
 #: The port people expect of Prefect.
 PORT = 4200
 #: Seconds a server may take to answer, and to stop.
 START, STOP = 90.0, 10.0
+#: Seconds between looks at whether it still runs, and before another try when it could not be started again.
+LOOK, AGAIN = 1.0, 10.0
 #: Seconds that open connections (a browser's, a worker's) may delay the stop.
 GRACE = 3
 _PR_SET_PDEATHSIG = 1
@@ -75,9 +79,31 @@ class EmbeddedServer:
         try:
             self.home.mkdir(parents=True, exist_ok=True)
             self._output = self.log.open("ab")
-            self._began_at = self.log.stat().st_size
         except OSError as error:
             raise StoreNotWritable(folder=str(self.home), problem=error.strerror or str(error)) from error
+        try:
+            await self._start()
+        except BaseException:
+            self._output.close()
+            raise
+        return self
+
+    async def keep(self) -> None:
+        """Start it again, on the same port and file, whenever it ends by itself; until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK)
+            if self._process is not None and self._process.poll() is None:
+                continue
+            log.warning("The Prefect server ended by itself; it is started again, see %s", self.log)
+            try:
+                self._socket = _listening(self.port)
+                await self._start()
+            except NotifyError as error:
+                log.warning("%s", error)
+                await asyncio.sleep(AGAIN)
+
+    async def _start(self) -> None:
+        self._began_at = self.log.stat().st_size
         self._socket.set_inheritable(True)
         self._process = subprocess.Popen(
             _command(self._socket.fileno()),
@@ -93,15 +119,14 @@ class EmbeddedServer:
         try:
             await asyncio.wait_for(self._answers(), START)
         except TimeoutError:
-            await self.__aexit__()
+            await self._end()
             raise PrefectUnavailable(
                 url=self.api_url, problem=f"no answer within {START:.0f} s, see {self.log}"
             ) from None
         except BaseException:
-            await self.__aexit__()
+            await self._end()
             raise
         (self.home / "prefect.json").write_text(json.dumps({"pid": self._process.pid, "url": self.api_url}))
-        return self
 
     async def _answers(self) -> None:
         async with httpx.AsyncClient() as client:
@@ -126,10 +151,13 @@ class EmbeddedServer:
         return f"it ended with {last[0]!r}" if last else "it ended without a word"
 
     async def __aexit__(self, *_: object) -> None:
-        if self._process is not None:
-            await asyncio.to_thread(_stop, self._process)
+        await self._end()
         if self._output is not None:
             self._output.close()
+
+    async def _end(self) -> None:
+        if self._process is not None:
+            await asyncio.to_thread(_stop, self._process)
         (self.home / "prefect.json").unlink(missing_ok=True)
 
 
