@@ -291,5 +291,5 @@ async def _forever(work: Callable[[], Any], seconds: float) -> None:
         try:
             await work()
         except Exception as error:
-            log.warning("%s; trying again", error)
+            log.warning("%s; trying again", str(error) or type(error).__name__)
         await asyncio.sleep(seconds)
