@@ -35,7 +35,7 @@ RunNow = Callable[[FlowRun], Awaitable[bool]]
 
 @dataclass
 class PrefectRinger:
-    """Has batches worked on as flow runs of `<workflow>/batch`, in this process; until they are registered it waits."""
+    """Has batches worked on as flow runs of `<workflow>/batch`, in this process."""
 
     engine: Engine
     client: PrefectClient
@@ -46,7 +46,8 @@ class PrefectRinger:
 
     async def ring(self, workflow: str) -> None:
         """Run the flow run that stood for the alarm, or a new one."""
-        await self.registered.wait()
+        if not await self._registered():
+            return
         flow_run = await self._alarm(workflow) or await self._create(workflow)
         if not await self.run_now(flow_run):
             # What made it fail may make the next one fail as well: not at once, and not as fast as it can.
@@ -76,9 +77,18 @@ class PrefectRinger:
 
     async def arm(self) -> None:
         """Schedule flow runs for the nearest alarms that have none."""
-        await self.registered.wait()
+        if not await self._registered():
+            return
         for alarm in await self.engine.read(alarms.unarmed, list(self.engine.registry.workflows), ARMED):
             await self._arm(alarm)
+
+    async def _registered(self) -> bool:
+        """Whether there are deployments; nobody is kept for long, for meanwhile Prefect may count as away."""
+        try:
+            await asyncio.wait_for(self.registered.wait(), PATIENCE)
+        except TimeoutError:
+            return False
+        return True
 
     async def _arm(self, alarm: Any) -> None:
         installation = await self._installed()
