@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import jinja2
 from jinja2 import nodes
+from jinja2.runtime import Context, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from notify.rendering import filters
@@ -48,6 +49,22 @@ class Sandbox(ImmutableSandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._verdicts: dict[tuple[type, str], bool] = {}
+        self._ready: dict[str, jinja2.Template] = {}
+
+    def get_template(self, name: Any, parent: str | None = None, globals: Any = None) -> jinja2.Template:
+        """A template of this version, which never changes: no look at its loader's age for each message."""
+        found = self._ready.get(name)
+        if found is None:
+            found = self._ready[name] = super().get_template(name, parent, globals)
+        return found
+
+    def call(self, context: Context, obj: Any, /, *args: Any, **options: Any) -> Any:
+        """A macro is the author's own and safe; anything else is looked at first."""
+        if type(obj) is not Macro:
+            return super().call(context, obj, *args, **options)
+        for name in ("_block_vars", "_loop_vars"):
+            options.pop(name, None)
+        return obj(context.eval_ctx, *args, **options)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """What a template's `obj.attribute` means."""
@@ -85,7 +102,8 @@ class Sources(jinja2.BaseLoader):
             tree.body.insert(0, nodes.Extends(nodes.Const(ALONE, lineno=1), lineno=1))
         tree.set_environment(environment)
         code = environment.compile(tree, name, name)
-        return environment.template_class.from_code(environment, code, globals or {})
+        # A plain dict: Jinja's chained one is looked through several times a message.
+        return environment.template_class.from_code(environment, code, dict(globals or {}))
 
 
 def sandbox(*, html: bool, global_variables: Mapping[str, Any]) -> Sandbox:
