@@ -62,8 +62,12 @@ class Application:
     def __enter__(self) -> Application:
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(self.command, env=self.environment, stdin=pipe, stdout=pipe, text=True)
-        while self._read() != "ready\n":
-            continue
+        try:
+            while self._read() != "ready\n":
+                continue
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

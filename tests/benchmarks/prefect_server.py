@@ -42,7 +42,11 @@ class PrefectServer:
             stdout=self._log,
             stderr=self._log,
         )
-        eventually_sync(self._answers, "the Prefect server answers", within=START)
+        try:
+            eventually_sync(self._answers, "the Prefect server answers", within=START)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

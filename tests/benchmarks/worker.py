@@ -41,7 +41,11 @@ class Worker:
         self._output = self.log.open("wb")
         command = [sys.executable, "-u", "-m", "notify.cli", "work"]
         self.process = subprocess.Popen(command, env=self.environment, stdout=self._output, stderr=self._output)
-        eventually_sync(self._serves, "the worker serves", within=START)
+        try:
+            eventually_sync(self._serves, "the worker serves", within=START)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def _serves(self) -> bool:
