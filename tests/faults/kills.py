@@ -21,7 +21,7 @@ from notify.store.database import Database
 from tests.eventually import eventually
 from tests.faults import ledgers
 from tests.faults.application import Application
-from tests.faults.machines import ROOT, Machine, Postgres, PrefectServer, Worker, environment
+from tests.faults.machines import ROOT, Machine, Postgres, PrefectServer, Worker, environment, lapse
 from tests.faults.sink import Sink
 
 #: Who is killed how often, of a hundred.
@@ -41,7 +41,7 @@ class Plan:
     seed: int
     pause: float
     #: Seconds between two things the application says.
-    every: float = 0.05
+    every: float = 0.1
     #: Seconds for which workers hold what they claim; None leaves it as it is.
     lease: float | None = None
 
@@ -110,7 +110,7 @@ class Site:
     async def _watch(self) -> None:
         """What has ended by itself, because what it needs was away, is started again."""
         while True:
-            await asyncio.sleep(0.2)
+            await lapse(0.2)
             for worker in self.workers:
                 if not worker.running:
                     await worker.start()
@@ -169,7 +169,7 @@ async def _kill(site: Site, plan: Plan, result: Result) -> None:
     began = time.monotonic()
     for number in range(plan.kills):
         due = began + (number + chance.random()) * plan.pause
-        await asyncio.sleep(max(due - time.monotonic(), _LEAST))
+        await lapse(max(due - time.monotonic(), _LEAST))
         [kind] = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
         victims = site.machines(kind) or await eventually(lambda: site.machines("worker"), "a worker", within=180)
         victim = chance.choice(victims)

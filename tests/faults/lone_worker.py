@@ -12,6 +12,7 @@ from datetime import timedelta
 from notify.engine import local, runtime
 from notify.engine.sweep import sweep_rows
 from notify.settings import Settings
+from tests.faults.machines import lapse
 
 
 async def main(lease: float) -> None:
@@ -22,7 +23,7 @@ async def main(lease: float) -> None:
         await sweep_rows(engine)
         await local.settle(engine)
         print("settled", flush=True)
-        await asyncio.sleep(0.05)
+        await lapse(0.05)
 
 
 if __name__ == "__main__":

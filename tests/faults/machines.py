@@ -25,6 +25,11 @@ FLOWS = Path(__file__).with_name("load_flows")
 _GREETING = b"Prefect UI: "
 
 
+async def lapse(seconds: float) -> None:
+    """Let time go by where no condition could be waited for: the pace of the load and of the kills."""
+    await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=seconds)
+
+
 class Machine(Protocol):
     """Something that can be killed and comes back."""
 

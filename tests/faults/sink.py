@@ -9,6 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.faults.machines import lapse
+
 #: What the sink does with a message: a response, or any disturbance of the request.
 Answer = Callable[[web.Request, "Mail"], Awaitable[web.StreamResponse]]
 
@@ -74,5 +76,5 @@ class Sink:
         if response.status == 202:
             self.accepted.append(mail.id)
         if self.takes:
-            await asyncio.wait([self._loop.create_future()], timeout=self.takes)
+            await lapse(self.takes)
         return response
