@@ -27,10 +27,8 @@ from tests.faults.sink import Sink
 #: Who is killed how often, of a hundred.
 WEIGHTS = {"worker": 70, "Prefect server": 15, "database": 15}
 WORKERS = 2
-#: Seconds between two kills at least, however late it is: nothing can be killed before it has come up again.
-_LEAST = 0.3
-#: Seconds for the rest of the work, once nobody is killed any more.
-DRAIN = 300.0
+#: Seconds without any progress after which the rest of the work counts as lost: longer than a lease and a sweep.
+STILL = 180.0
 
 
 @dataclass(frozen=True)
@@ -169,30 +167,31 @@ async def _kill(site: Site, plan: Plan, result: Result) -> None:
     began = time.monotonic()
     for number in range(plan.kills):
         due = began + (number + chance.random()) * plan.pause
-        await lapse(max(due - time.monotonic(), _LEAST))
+        await lapse(max(due - time.monotonic(), 0))
         [kind] = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
-        victims = site.machines(kind) or await eventually(lambda: site.machines("worker"), "a worker", within=180)
-        victim = chance.choice(victims)
-        kind = {Worker: "worker", PrefectServer: "Prefect server", Postgres: "database"}[type(victim)]
+        if not site.machines(kind):
+            kind = "worker"
+            await eventually(lambda: site.machines("worker"), "a worker is up again", within=300)
+            await lapse(chance.uniform(0, plan.pause))  # so that it has come to something
+        victim = chance.choice(site.machines(kind) or site.machines("database"))
+        killed = {Worker: "worker", PrefectServer: "Prefect server", Postgres: "database"}[type(victim)]
         await victim.kill()
-        result.killed[kind] += 1
-        _say(f"{number + 1}: {kind}")
+        result.killed[killed] += 1
+        _say(f"{number + 1}: {killed}")
         if not isinstance(victim, Worker):  # which is seen to be gone
             starting.add(asyncio.create_task(victim.start()))
     await asyncio.gather(*starting)
 
 
 async def _drain(site: Site) -> None:
-    """Until nothing is under way; a worker that found no database takes a moment."""
+    """Until nothing is under way, or nothing moves any more: what is left then is found by the comparison."""
     database = Database(site.database.url)
-
-    def idle() -> bool:
+    left, moved_at = sys.maxsize, time.monotonic()
+    while left and time.monotonic() - moved_at < STILL:
+        await lapse(0.5)
         with suppress(StoreUnavailable):
-            return ledgers.busy(database) == 0
-        return False
-
-    with suppress(AssertionError):  # what is left is found by the comparison
-        await eventually(lambda: asyncio.to_thread(idle), "all work is done", within=DRAIN)
+            now = await asyncio.to_thread(ledgers.busy, database)
+            left, moved_at = now, time.monotonic() if now != left else moved_at
     database.close()
 
 

@@ -16,5 +16,5 @@ def test_a_dozen_kills_lose_nothing_and_decide_nothing_twice(tmp_path: Path) -> 
     print("", *result.lines(), sep="\n")
     assert result.clean, "\n".join(result.lines())
     assert sum(result.killed.values()) == 12
-    assert result.killed["worker"] > 3
+    assert result.killed["worker"] >= 3
     assert result.taken > 20
