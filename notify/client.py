@@ -40,6 +40,7 @@ class Notify:
         self.settings = settings
         self.database = database or Database(settings.database_url)
         schema.upgrade(self.database)
+        self._outboxes = Outboxes(self.database)
 
     @classmethod
     def from_env(cls) -> Notify:
@@ -110,10 +111,6 @@ class Notify:
                 return events.accept(own, environment, batch)
         return self.database.transact(lambda own: events.accept(own, environment, batch))
 
-    @cached_property
-    def _outboxes(self) -> Outboxes:
-        return Outboxes(self.database)
-
     # --- asking for a workflow ------------------------------------------------------------------
 
     def trigger(
@@ -135,7 +132,8 @@ class Notify:
         The payload is validated by the workflow's model. A transaction id used before decides nothing again.
         """
         given = {"actor": actor, "tenant": tenant, "channels": channels, "priority": priority, "at": at}
-        return self._ask(workflow, connection, to=to, payload=payload, transaction_id=transaction_id, **given)
+        event = self._asked(workflow, to=to, payload=payload, transaction_id=transaction_id, **given)
+        return self._put([event], connection)[0]
 
     def broadcast(
         self,
@@ -155,12 +153,8 @@ class Notify:
         Workers reach people page by page from a stored cursor; `cancel` with the transaction id stops where it is.
         """
         given = {"actor": actor, "tenant": tenant, "channels": channels, "priority": priority, "at": at}
-        return self._ask(
-            workflow, connection, to=(), everyone=True, payload=payload, transaction_id=transaction_id, **given
-        )
-
-    def _ask(self, workflow: str, connection: Any, **given: Any) -> Receipt:
-        return self._put([self._asked(workflow, **given)], connection)[0]
+        given |= {"payload": payload, "transaction_id": transaction_id}
+        return self._put([self._asked(workflow, to=(), everyone=True, **given)], connection)[0]
 
     def _asked(self, workflow: str, *, to: Any, payload: Any = None, **given: Any) -> Event:
         known, environment = self.registry.workflow(workflow), self.settings.environment

@@ -6,9 +6,11 @@ import asyncio
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
@@ -137,6 +139,26 @@ def test_it_does_what_there_is_to_do_and_says_what_waits_and_until_when(terminal
     assert (second.returncode, second.stdout.partition("Idle. Still waiting:\n")[2]) == (0, waiting)
     assert terminal.state() == settled
     assert _schedules(server) == {False}
+
+
+def test_it_copies_from_an_application_s_own_database_before_it_is_idle(
+    tmp_path: Path, sqlite_url: str, server: str
+) -> None:
+    shop = tmp_path / "shop.db"
+    shop.touch()
+    terminal = Terminal(tmp_path, sqlite_url, server)
+    terminal.environment["NOTIFY_OUTBOX_URLS"] = f"sqlite:///{shop}"
+    made = terminal.run("db", "outbox", f"sqlite:///{shop}")
+    with terminal.notify() as notify, closing(sqlite3.connect(shop)) as connection:
+        notify.subscribers.save([{"subscriberId": "ana", "email": "ana@example.com"}])
+        notify.emit("task/assigned", _task(datetime.now(UTC)), connection=connection)
+        connection.commit()
+
+    done = terminal.run("work", "--until-idle")
+
+    assert (made.returncode, done.returncode, made.stderr + done.stderr) == (0, 0, "")
+    assert "Idle. Still waiting:" in done.stdout
+    assert len(terminal.rows(sa.select(messages.c.id).where(messages.c.workflow == "task-assigned"))) == 3
 
 
 def _schedules(server: str) -> set[bool]:
