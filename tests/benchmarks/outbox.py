@@ -16,6 +16,7 @@ import os
 import platform
 import statistics
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -78,7 +79,7 @@ def application(url: str, store: str, flows: str, pipe: Connection) -> None:
         pipe.send("ready")
         while (told := pipe.recv()) is not None:
             variant, begin, end = told
-            time.sleep(max(0.0, begin - time.monotonic()))
+            threading.Event().wait(max(0.0, begin - time.monotonic()))
             pipe.send(block(connection, writes[variant], end))
 
 
@@ -125,7 +126,7 @@ def measured(url: str, store: str, connections: int, seconds: float, rounds: int
 
 
 def emptied(url: str) -> int:
-    """Wait for a relay to copy what is left; answers how many rows of events there were."""
+    """Empty the tables for the next measurement; answers how many rows nobody had copied."""
     with psycopg.connect(sa.make_url(url).set(drivername="postgresql").render_as_string(), autocommit=True) as admin:
         found = admin.execute("SELECT count(*) FROM notify_outbox").fetchone()
         admin.execute("TRUNCATE notify_outbox, orders, lines")
