@@ -9,6 +9,7 @@ import pytest
 from notify.engine import presence
 from notify.engine.lanes import Lane
 from notify.engine.presence import Presence
+from tests.eventually import eventually
 
 
 async def _refuses() -> None:
@@ -69,11 +70,11 @@ async def test_a_lane_has_a_workflow_once_and_so_many_at_a_time() -> None:
     lane = Lane(ring, lambda: None, limit=2)
     for workflow in ("a", "a", "b", "c"):
         lane.start(workflow)
-    await asyncio.sleep(0)
+    await eventually(lambda: len(began) == 2, "as many as there are places")
     held_up = list(began)
     lane.let_go()
     lane.start("a")
-    await asyncio.sleep(0)
+    await eventually(lambda: len(began) == 3, "the place is free")
     unfinished = lane.unfinished
     gate.set()
     await asyncio.gather(*unfinished)
