@@ -19,6 +19,8 @@ class Decision:
     status: MessageStatus
     reason: str | None = None
     message: str | None = None
+    #: Why it failed, for people: the template, its line, and what is missing.
+    problem: str | None = None
 
     @property
     def told(self) -> bool:

@@ -62,6 +62,10 @@ def _change(early: datetime, late: datetime, local: tzinfo | None) -> datetime:
     return late.replace(microsecond=0)
 
 
+#: The longest stretch an alarm covers.
+WIDEST = timedelta(hours=1)
+
+
 def alarm_bucket(instant: datetime, now: datetime) -> datetime:
     """The end of the stretch an alarm covers: a second within the hour, a minute within the day, an hour beyond."""
     ahead = (instant - now).total_seconds()

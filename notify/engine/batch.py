@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,10 @@ BATCH = 1000
 PAGE = 1000
 
 
+async def _nobody_to_ask(engine: Engine, workflow: str, now: datetime) -> None:
+    """Without Prefect nobody can have cancelled a wake-up there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What a batch run may take: everything ready of its workflow, or one trigger's."""
@@ -41,30 +45,35 @@ class Scope:
     #: Whether to begin no further round, and whether what is held is not to happen at all.
     stop: Callable[[], bool] = lambda: False
     cancelled: Callable[[], bool] = lambda: False
+    #: Asked before whoever is due at an instant is woken: an operator may have cancelled what they wait for.
+    consult: Callable[[Engine, str, datetime], Awaitable[None]] = _nobody_to_ask
+    #: The flow run this is done in: what fails remembers it.
+    flow_run: str | None = None
 
 
 async def work(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope | None = None) -> bool:
     """Wake, close, claim and drive once; False when there was nothing to do."""
     scope = scope or Scope()
     if scope.event is None:
-        await rouse(engine, workflow)
+        now = clock.now()
+        await scope.consult(engine, workflow.id, now)
+        await rouse(engine, workflow, now)
     token = new_id()
     with heartbeat(engine, token):
         try:
             return await _drive_claimed(engine, workflow, stage, tally, token, scope)
         finally:
             if scope.cancelled():
-                await engine.write(call_off_held, engine.registry, token)
+                tally.cancelled |= set(await engine.write(call_off_held, engine.registry, token))
             await engine.write(_release, token)
 
 
-async def rouse(engine: Engine, workflow: Workflow) -> int:
-    """Drop alarms that rang, make due sleepers ready and close windows that ended; returns how many became ready."""
-    return await engine.write(_rouse, workflow.id, clock.now())
+async def rouse(engine: Engine, workflow: Workflow, now: datetime) -> int:
+    """Make sleepers due by `now` ready, close windows that ended and drop the alarms that rang; returns how many."""
+    return await engine.write(_rouse, workflow.id, now)
 
 
 def _rouse(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> int:
-    alarms.rung(connection, environment, workflow, now)
     woken = notifications.wake(connection, environment, workflow, now, PAGE)
     watermark = events.watermark(connection, environment, now)
     joinable = notifications.undecided_before(connection, environment, workflow)
@@ -72,6 +81,9 @@ def _rouse(connection: sa.Connection, environment: str, workflow: str, now: date
     closed = closing.close_due(connection, environment, workflow, horizon=horizon, now=now, limit=PAGE)
     if closed and (ends := windows.next_close(connection, environment, workflow)):
         want_alarms(connection, environment, workflow, [ends], now)
+    if woken < PAGE and closed < PAGE:
+        # Who is still to be woken keeps the alarm: the stretch of the next one begins where it ends.
+        alarms.rung(connection, environment, workflow, now)
     return woken + closed
 
 
@@ -88,7 +100,7 @@ async def _drive_claimed(
         return False
     tally.notifications.update(one.id for one in claimed.notifications)
     tally.people.update(one.subscriber for one in claimed.notifications)
-    performer = Work(engine, workflow, token, stage, tally, claimed.bursts)
+    performer = Work(engine, workflow, token, stage, tally, scope.flow_run, scope.cancelled, claimed.bursts)
     players, endings = _players(workflow, claimed)
     if endings:
         await performer.finish(endings)

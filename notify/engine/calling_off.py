@@ -15,12 +15,13 @@ from notify.store import alarms, cancellations
 REASON = "cancelled_in_prefect"
 
 
-def call_off_held(connection: sa.Connection, environment: str, registry: Registry, token: str) -> int:
-    """Cancel what a cancelled run held and had not ended; returns how many."""
+def call_off_held(connection: sa.Connection, environment: str, registry: Registry, token: str) -> list[str]:
+    """Cancel what a cancelled run held and had not ended, and its messages that no provider has; returns whom."""
     now = clock.now()
     ids = cancellations.held(connection, environment, token, REASON, now)
+    cancellations.undelivered(connection, environment, token, REASON)
     announce_cancelled(connection, environment, registry, ids, now)
-    return len(ids)
+    return ids
 
 
 def called_off(connection: sa.Connection, environment: str, registry: Registry, cancelled: Sequence[Any]) -> int:

@@ -207,4 +207,5 @@ def _answer(environment: str, one: Verdict, mine: set[str]) -> Answer:
     claimed = one.request.claimed
     if claimed.id not in mine:
         return LOST
-    return Answer(Decision(one.status, one.reason, message_id(environment, claimed.id, one.request.step.key)))
+    message = message_id(environment, claimed.id, one.request.step.key)
+    return Answer(Decision(one.status, one.reason, message, one.error))

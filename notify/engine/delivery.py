@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,12 +23,17 @@ from notify.store.messages import Queued
 RETRIES = (10, 30, 120, 600, 3600)
 
 
-async def deliver(engine: Engine, token: str, queued: Sequence[Queued]) -> None:
-    """Make one attempt for each message, all channels side by side: a provider that hangs delays nobody else's."""
+async def deliver(
+    engine: Engine, token: str, queued: Sequence[Queued], stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Make one attempt for each message, all channels side by side: a provider that hangs delays nobody else's.
+
+    After `stop` answers True no wave begins.
+    """
     by_channel: dict[Channel, list[Queued]] = {}
     for one in queued:
         by_channel.setdefault(Channel(one.channel), []).append(one)
-    channels = [_deliver(engine, token, engine.providers[channel], some) for channel, some in by_channel.items()]
+    channels = [_deliver(engine, token, engine.providers[channel], some, stop) for channel, some in by_channel.items()]
     for outcome in await asyncio.gather(*channels, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
@@ -76,7 +82,9 @@ class Call:
     finished_at: datetime | None = None
 
 
-async def _deliver(engine: Engine, token: str, provider: Provider, queued: Sequence[Queued]) -> None:
+async def _deliver(
+    engine: Engine, token: str, provider: Provider, queued: Sequence[Queued], stop: Callable[[], bool]
+) -> None:
     """One transaction a wave: what an earlier wave came to, and what the next one is about to try.
 
     Two waves share the calls a provider takes at once: one is on its way while the next one is written.
@@ -84,7 +92,7 @@ async def _deliver(engine: Engine, token: str, provider: Provider, queued: Seque
     on_their_way: asyncio.Task[list[Call]] | None = None
     finished: list[Call] = []
     try:
-        for wave in _waves(queued, max(1, provider.concurrency // 2)):
+        for wave in takewhile(lambda _: not stop(), _waves(queued, max(1, provider.concurrency // 2))):
             begun = await engine.write(_turn, token, provider.id, finished, wave)
             finished = await on_their_way if on_their_way else []
             on_their_way = asyncio.create_task(_call(provider, begun))

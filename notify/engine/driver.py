@@ -82,9 +82,13 @@ def _hand_out(players: Sequence[Player], answers: Iterable[tuple[Request, Answer
     for request, answer in answers:
         player = by_id[request.claimed.id]
         player.answers[request.step.key] = answer
-        decision = answer.value
-        if isinstance(decision, Decision) and decision.status is MessageStatus.FAILED:
-            player.failure = {"message": f"{request.step.key}: {decision.reason}"}
+        _mark(player, request.step, answer.value)
+
+
+def _mark(player: Player, step: Step[Any], decision: Any) -> None:
+    """A message that could not be made lets its notification fail, also when it is remembered from before a wait."""
+    if isinstance(decision, Decision) and decision.status is MessageStatus.FAILED:
+        player.failure = {"message": f"{step.key}: {decision.problem or decision.reason}"}
 
 
 async def _in_callback(players: Sequence[Player], performer: Performer) -> None:
@@ -202,6 +206,7 @@ def _note(player: Player, request: Any, performer: Performer) -> None:
             player.asked.append(Request(player.claimed, step, past))
         else:
             player.answers[step.key] = _from_memory(player, step, remembered, performer)
+            _mark(player, step, player.answers[step.key].value)
 
 
 def _has_more(memo: Mapping[str, Remembered], place: int) -> bool:

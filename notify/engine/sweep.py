@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from notify import clock
 from notify.engine.context import Engine
 from notify.engine.wait import want_alarms
-from notify.store import notifications, windows
+from notify.store import alarms, notifications, windows
+from notify.timing import WIDEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def _sweep(connection: sa.Connection, environment: str, now: datetime) -> Swept:
     reclaimed = notifications.reclaim(connection, environment)
     instants = next_instants(connection, environment)
     for workflow, instant in instants.items():
-        if instant > now:
+        if instant > now and not alarms.covered(connection, environment, workflow, instant, instant + WIDEST):
             want_alarms(connection, environment, workflow, [instant], now)
     return Swept(reclaimed, len(instants))
 

@@ -55,7 +55,9 @@ class Tally:
     endings: Counter[str] = field(default_factory=lambda: Counter[str]())
     decisions: Counter[tuple[str, str]] = field(default_factory=lambda: Counter[tuple[str, str]]())
     waiting: int = 0
-    failures: list[str] = field(default_factory=lambda: list[str]())
+    failures: Counter[str] = field(default_factory=lambda: Counter[str]())
+    #: Whom an operator's cancelling kept from being told.
+    cancelled: set[str] = field(default_factory=lambda: set[str]())
 
 
 @dataclass
@@ -67,6 +69,9 @@ class Work:
     token: str
     stage: Stage
     tally: Tally
+    #: The flow run the work is done in, which may be cancelled and retried.
+    flow_run: str | None = None
+    stop: Callable[[], bool] = lambda: False
     bursts: dict[tuple[str, str], list[Item]] = field(default_factory=lambda: dict[tuple[str, str], list[Item]]())
     outgoing: list[Queued] = field(default_factory=lambda: list[Queued]())
     deliveries: list[asyncio.Task[None]] = field(default_factory=lambda: list[asyncio.Task[None]]())
@@ -116,7 +121,8 @@ class Work:
         """A remembered result as the body expects it."""
         value = remembered.value
         if step.kind in _CHANNELS:
-            return Decision(MessageStatus(value["status"]), value["reason"], value["message"])
+            problem = (remembered.error or {}).get("message")
+            return Decision(MessageStatus(value["status"]), value["reason"], value["message"], problem)
         if isinstance(step, Sleep):
             return value["slept"]
         if isinstance(step, Digest):
@@ -134,11 +140,11 @@ class Work:
             name = f"deliver · {len(outgoing)} message{'s' if len(outgoing) > 1 else ''}"
             self.deliveries.append(asyncio.create_task(self._deliver(name, outgoing)))
         if endings:
-            ended = await self.engine.write(record, self.engine, self.workflow, self.token, endings)
+            ended = await self.engine.write(record, self.engine, self.workflow, self.token, endings, self.flow_run)
             self._count(endings, ended)
 
     async def _deliver(self, name: str, outgoing: Sequence[Queued]) -> None:
-        await self.stage.task(name, lambda: delivery.deliver(self.engine, self.token, outgoing))
+        await self.stage.task(name, lambda: delivery.deliver(self.engine, self.token, outgoing, self.stop))
 
     def _count(self, endings: Sequence[Ending], ended: set[str]) -> None:
         for ending in endings:
@@ -149,7 +155,7 @@ class Work:
                 continue
             self.tally.endings[ending.status] += 1
             if ending.error is not None:
-                self.tally.failures.append(f"{ending.claimed.subscriber}: {ending.error['message']}")
+                self.tally.failures[str(ending.error["message"])] += 1
 
 
 def _label(kind: str, requests: Sequence[Request]) -> str:
@@ -167,6 +173,7 @@ def record(
     workflow: Workflow,
     token: str,
     endings: Sequence[Ending],
+    flow_run: str | None = None,
 ) -> set[str]:
     """End the notifications still held, those that may try again later, and emit what the system has to say of it."""
     notifications.resume(connection, environment, [ending.claimed.id for ending in endings if ending.waits], token)
@@ -175,7 +182,7 @@ def record(
     now = clock.now()
     over = [ending for ending in kept if not ending.again]
     rows = [{"id": one.claimed.id, "status": one.status, "reason": one.reason, "error": one.error} for one in over]
-    notifications.finish(connection, environment, rows, now)
+    notifications.finish(connection, environment, rows, now, flow_run)
     again = [_again(ending, now) for ending in kept if ending.again]
     notifications.suspend(connection, environment, again, now)
     wait.want_alarms(connection, environment, workflow.id, [row["wake_at"] for row in again], now)

@@ -8,12 +8,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from notify.model import new_id
+from notify.model import NotificationStatus, new_id
 from notify.store.bulk import insert, insert_new, insert_returning, upsert
-from notify.store.tables import alarms, flow_runs, installation, leases
+from notify.store.tables import alarms, flow_runs, installation, leases, notifications, windows
 from notify.store.types import among, database_now
 
-_AL, _F, _L = alarms.c, flow_runs.c, leases.c
+_AL, _F, _L, _N, _W = alarms.c, flow_runs.c, leases.c, notifications.c, windows.c
 
 
 def want(connection: sa.Connection, environment: str, workflow: str, buckets: Iterable[datetime]) -> list[Any]:
@@ -71,6 +71,34 @@ def before(connection: sa.Connection, environment: str, workflow: str, bucket: d
         _AL.environment == environment, _AL.workflow == workflow, _AL.bucket < bucket
     )
     return connection.execute(query).scalar()
+
+
+def standing(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> list[Any]:
+    """The alarms with a flow run for whoever of the workflow is due now; none while nobody is."""
+    mine = sa.and_(_AL.environment == environment, _AL.workflow == workflow)
+    sleeper = (
+        sa.exists()
+        .where(_N.environment == environment, _N.workflow == workflow)
+        .where(_N.status == NotificationStatus.WAITING, _N.wake_at <= now)
+    )
+    window = (
+        sa.exists()
+        .where(_W.environment == environment, _W.workflow == workflow)
+        .where(_W.state == "open", _W.mode == "fixed", _W.closes_at <= now)
+    )
+    # Who is due may wake in the stretch of an alarm whose end is still to come.
+    following = sa.select(sa.func.min(_AL.bucket)).where(mine, _AL.bucket > now).scalar_subquery()
+    near = sa.or_(_AL.bucket <= now, _AL.bucket == following)
+    query = sa.select(alarms).where(mine, near, _AL.flow_run.is_not(None), sa.or_(sleeper, window))
+    return list(connection.execute(query))
+
+
+def covered(connection: sa.Connection, environment: str, workflow: str, instant: datetime, until: datetime) -> bool:
+    """Whether an alarm in [`instant`, `until`] stands for this instant already."""
+    query = sa.exists().where(
+        _AL.environment == environment, _AL.workflow == workflow, _AL.bucket >= instant, _AL.bucket <= until
+    )
+    return bool(connection.execute(sa.select(query)).scalar())
 
 
 def drop(connection: sa.Connection, environment: str, ids: Sequence[str]) -> list[str]:

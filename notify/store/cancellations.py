@@ -71,6 +71,14 @@ def held(connection: sa.Connection, environment: str, token: str, reason: str, n
     return _cancel(connection, environment, mine, reason, now)
 
 
+def undelivered(connection: sa.Connection, environment: str, token: str, reason: str) -> int:
+    """Cancel the messages claimed under `token` that no provider has been asked to take; returns how many."""
+    mine = sa.and_(messages.c.environment == environment, messages.c.claim == token)
+    untried = sa.and_(messages.c.status == MessageStatus.QUEUED, messages.c.attempts == 0)
+    gone = messages.update().where(mine, untried).values(status=MessageStatus.CANCELLED, reason=reason, claim=None)
+    return connection.execute(gone).rowcount
+
+
 def _cancel(
     connection: sa.Connection, environment: str, mine: sa.ColumnElement[bool], reason: str, now: datetime
 ) -> list[str]:

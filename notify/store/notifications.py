@@ -134,13 +134,19 @@ def lock(connection: sa.Connection, environment: str, ids: Sequence[str], token:
     return set(connection.execute(query).scalars())
 
 
-def finish(connection: sa.Connection, environment: str, rows: Sequence[Row], now: datetime) -> None:
-    """End locked notifications: rows of `id`, `status`, `reason`, `error`. One statement a distinct ending."""
+def finish(
+    connection: sa.Connection, environment: str, rows: Sequence[Row], now: datetime, flow_run: str | None = None
+) -> None:
+    """End locked notifications: rows of `id`, `status`, `reason`, `error`. One statement a distinct ending.
+
+    Those that fail remember the flow run: when it is retried, it takes them up again.
+    """
     endings: dict[bytes, list[Row]] = {}
     for row in rows:
         endings.setdefault(orjson.dumps([row["status"], row["reason"], row["error"]]), []).append(row)
     for same in endings.values():
         ending = {name: same[0][name] for name in ("status", "reason", "error")}
+        ending["failed_in"] = flow_run if ending["status"] == NotificationStatus.FAILED else None
         _update(connection, environment, [row["id"] for row in same], finished_at=now, **_released(), **ending)
 
 

@@ -19,6 +19,7 @@ versions = sa.Table(
 )
 
 #: One workflow for one subscriber for one trigger. `claim` is the fence: whoever does not hold it writes nothing.
+#: `failed_in` is the flow run in which it failed: when that is retried, it takes up what it failed.
 notifications = sa.Table(
     "notifications",
     metadata,
@@ -42,6 +43,7 @@ notifications = sa.Table(
     sa.Column("window", Id),
     sa.Column("tries", sa.SmallInteger, nullable=False),
     sa.Column("error", Json),
+    sa.Column("failed_in", Id),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("started_at", Instant),
     sa.Column("finished_at", Instant),
@@ -58,6 +60,7 @@ notifications = sa.Table(
     ),
     partial_index("ix_notifications_running", "environment", "lease_until", where="status = 'running'"),
     partial_index("ix_notifications_waiting", "environment", "workflow", "wake_at", where="status = 'waiting'"),
+    partial_index("ix_notifications_failed_in", "environment", "failed_in", where="failed_in IS NOT NULL"),
     partial_index(
         "ix_notifications_cancel_key",
         "environment",

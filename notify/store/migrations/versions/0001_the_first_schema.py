@@ -198,6 +198,7 @@ def upgrade() -> None:
         sa.Column("window", Id, nullable=True),
         sa.Column("tries", sa.SmallInteger(), nullable=False),
         sa.Column("error", Json, nullable=True),
+        sa.Column("failed_in", Id, nullable=True),
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("started_at", Instant(), nullable=True),
         sa.Column("finished_at", Instant(), nullable=True),
@@ -212,6 +213,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("cancel_key IS NOT NULL AND status IN ('ready', 'running', 'waiting')"),
     )
     op.create_index("ix_notifications_event", "notifications", ["environment", "event"], unique=False)
+    op.create_index(
+        "ix_notifications_failed_in",
+        "notifications",
+        ["environment", "failed_in"],
+        unique=False,
+        sqlite_where=sa.text("failed_in IS NOT NULL"),
+        postgresql_where=sa.text("failed_in IS NOT NULL"),
+    )
     op.create_index(
         "ix_notifications_ready",
         "notifications",
@@ -423,6 +432,12 @@ def downgrade() -> None:
         table_name="notifications",
         sqlite_where=sa.text("status = 'running'"),
         postgresql_where=sa.text("status = 'running'"),
+    )
+    op.drop_index(
+        "ix_notifications_failed_in",
+        table_name="notifications",
+        sqlite_where=sa.text("failed_in IS NOT NULL"),
+        postgresql_where=sa.text("failed_in IS NOT NULL"),
     )
     op.drop_index("ix_notifications_event", table_name="notifications")
     op.drop_index(
