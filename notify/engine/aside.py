@@ -15,6 +15,8 @@ from notify.workflow import Workflow
 
 #: Seconds after which a batch that always finds more to do gives its place to another.
 LONGEST = 60.0
+#: The work that is no workflow's: attempts that are due.
+DELIVER = "deliver"
 
 
 @dataclass
@@ -46,5 +48,8 @@ class Aside:
 
     async def deliver(self, _: str = "") -> None:
         """Make the attempts that are due."""
-        while not self.stopping() and await delivery.deliver_due(self.engine):
+        while not self._holds() and await delivery.deliver_due(self.engine):
             continue
+
+    def _holds(self) -> bool:
+        return self.stopping() or self.engine.holds(DELIVER)

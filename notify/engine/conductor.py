@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from notify import clock
 from notify.engine import local, match
-from notify.engine.aside import Aside
+from notify.engine.aside import DELIVER, Aside
 from notify.engine.context import Engine
 from notify.engine.idle import Idle, look
 from notify.engine.lanes import Lane, Ring
@@ -32,7 +32,6 @@ BUSY, QUIET, LATELY = 0.05, 0.2, 5.0
 SWEEP = 30.0
 #: What is waited for before an error of the world is met again.
 PATIENCE = 1.0
-DELIVER = "deliver"
 #: Batches at work at the same time: more only wait for the same cores and the same server.
 SIDE_BY_SIDE = 4
 #: Seconds that flow runs have to end when the worker stops while Prefect is away.
@@ -116,12 +115,12 @@ class Conductor:
     async def _turn(self) -> None:
         self.engine.bell.clear()
         matched = await self._match()
-        busy = await local.busy(self.engine)
+        busy = [workflow for workflow in await local.busy(self.engine) if not self.engine.holds(workflow)]
         if self.presence.away:
             self._flow_runs.let_go()
         for workflow in self._by_priority(busy):
             self._lane_of(workflow).start(workflow)
-        if await self.engine.read(messages.due, clock.now()):
+        if not self.engine.holds(DELIVER) and await self.engine.read(messages.due, clock.now()):
             self._due.start(DELIVER)
         if matched or busy:
             self._busy_at = time.monotonic()

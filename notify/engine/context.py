@@ -25,6 +25,14 @@ T = TypeVar("T")
 LEASE = timedelta(seconds=60)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is not to be begun because an operator paused it: everything, or these workflows."""
+
+    everything: bool = False
+    names: frozenset[str] = frozenset()
+
+
 @dataclass
 class Engine:
     """One process's engine: its settings, its store, its workflows and its providers."""
@@ -41,6 +49,12 @@ class Engine:
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     #: Whether no application's own outbox has rows to copy: who copies them says so.
     nothing_elsewhere: Callable[[], bool] = lambda: True
+
+    held: Held = Held()
+
+    def holds(self, name: str) -> bool:
+        """Whether an operator paused this workflow, `deliver`, or the work pool."""
+        return self.held.everything or name in self.held.names
 
     @property
     def environment(self) -> str:

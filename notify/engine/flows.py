@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
+import sqlalchemy as sa
 from prefect import Flow, State, get_client
 from prefect.context import get_run_context
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Completed, Failed
 
 from notify import clock
-from notify.engine import batch, by_hand, runtime
+from notify.engine import batch, by_hand, rehearsal, runtime
 from notify.engine.calling_off import REASON
 from notify.engine.context import Engine
+from notify.engine.reconcile import consult
+from notify.engine.sentences import people, remedy, sentence, stopped
 from notify.engine.stage import PrefectStage
 from notify.engine.work import Tally
-from notify.store import alarms, cancellations
+from notify.errors import NotifyError
+from notify.store import alarms, cancellations, retries
 from notify.workflow import Workflow
+
+_log = logging.getLogger("notify.flows")
 
 #: A batch run ends after this long without work, and after that long in any case (seconds).
 IDLE, LONGEST = 1.0, 60.0
@@ -54,21 +64,18 @@ def _notify(workflow: Workflow) -> Callable[..., Coroutine[Any, Any, State]]:
     async def notify(
         payload: Any, to: list[str] | None = None, actor: str | None = None, dry_run: bool = False
     ) -> State:
-        engine = await runtime.engine()
-        current = engine.registry.workflow(workflow.id)
-        async with _reported(engine, current) as run:
+        async def work(run: Run) -> State:
             if dry_run:
-                told = await by_hand.rehearse(engine, current, payload, to)
-                return Completed(message=told)
-            ready = await by_hand.prepare(engine, current, str(run.flow_run), payload, to, actor)
-            await run.drive(
-                batch.Scope(event=ready.event.uid, before=ready.write, stop=run.stopping, cancelled=run.cancelled)
-            )
+                return Completed(message=await rehearsal.rehearse(run.engine, run.workflow, payload, to))
+            ready = await by_hand.prepare(run.engine, run.workflow, run.flow_run, payload, to, actor)
+            await run.drive(run.scope(event=ready.event.uid, before=ready.write))
             if run.cancelled():
-                now = clock.now()
-                await engine.write(cancellations.by_transaction, str(run.flow_run), REASON, now)
-            await by_hand.show(engine, str(run.flow_run))
+                gone = await run.engine.write(cancellations.by_transaction, run.flow_run, REASON, clock.now())
+                run.tally.cancelled |= set(gone.notifications)
+            await by_hand.show(run.engine, run.flow_run)
             return run.state()
+
+        return await _carried_out(workflow, work)
 
     notify.__annotations__["payload"] = workflow.payload
     notify.__doc__ = f"""{workflow.description}
@@ -84,11 +91,11 @@ def _notify(workflow: Workflow) -> Callable[..., Coroutine[Any, Any, State]]:
 
 def _batch(workflow: Workflow) -> Callable[..., Coroutine[Any, Any, State]]:
     async def batch_run() -> State:
-        engine = await runtime.engine()
-        current = engine.registry.workflow(workflow.id)
-        async with _reported(engine, current) as run:
-            await run.drive(batch.Scope(stop=run.stopping, cancelled=run.cancelled), keep_on=True)
+        async def work(run: Run) -> State:
+            await run.drive(run.scope(), keep_on=True)
             return run.state()
+
+        return await _carried_out(workflow, work)
 
     batch_run.__doc__ = f"Work on every notification of {workflow.id} that is ready."
     return batch_run
@@ -96,15 +103,14 @@ def _batch(workflow: Workflow) -> Callable[..., Coroutine[Any, Any, State]]:
 
 def _cron(workflow: Workflow) -> Callable[..., Coroutine[Any, Any, State]]:
     async def cron(since: datetime | None = None, until: datetime | None = None, dry_run: bool = False) -> State:
-        engine = await runtime.engine()
-        current = engine.registry.workflow(workflow.id)
-        async with _reported(engine, current) as run:
+        async def work(run: Run) -> State:
             if dry_run:
-                return Completed(message=await by_hand.rehearse_digest(engine, current, since, until))
+                return Completed(message=await rehearsal.rehearse_digest(run.engine, run.workflow, since, until))
             closed: list[int] = []
-            before = by_hand.close_calendar(engine, current, since, until, closed)
-            await run.drive(batch.Scope(before=before, stop=run.stopping, cancelled=run.cancelled))
-            return run.state(await by_hand.digested(engine, current, sum(closed), sentence(run.tally)))
+            await run.drive(run.scope(before=by_hand.close_calendar(run.engine, run.workflow, since, until, closed)))
+            return run.state(await by_hand.digested(run.engine, run.workflow, sum(closed), sentence(run.tally)))
+
+        return await _carried_out(workflow, work)
 
     cron.__doc__ = f"""{workflow.description}
 
@@ -116,27 +122,50 @@ def _cron(workflow: Workflow) -> Callable[..., Coroutine[Any, Any, State]]:
     return cron
 
 
+async def _carried_out(workflow: Workflow, work: Callable[[Run], Awaitable[State]]) -> State:
+    """Do it with the workflow as it is now; whatever keeps it from being done is said in a sentence."""
+    engine = await runtime.engine()
+    async with _reported(engine, engine.registry.workflow(workflow.id)) as run:
+        try:
+            return await work(run)
+        except Exception as error:
+            return run.broken(error)
+
+
 class Run:
     """One flow run at work: its tally, and the sentence it ends with."""
 
     def __init__(self, engine: Engine, workflow: Workflow, flow_run: Any) -> None:
         self.engine = engine
         self.workflow = workflow
-        self.flow_run = flow_run
+        self.flow_run = str(flow_run)
         self.tally = Tally()
+        self.again = False
 
     def stopping(self) -> bool:
         """Whether the run was cancelled, or the worker stops."""
-        return runtime.is_stopping(str(self.flow_run))
+        return runtime.is_stopping(self.flow_run)
 
     def cancelled(self) -> bool:
         """Whether an operator cancelled the run: what it holds is not to happen."""
-        return runtime.was_cancelled(str(self.flow_run))
+        return runtime.was_cancelled(self.flow_run)
+
+    def scope(
+        self, *, event: str | None = None, before: Callable[[sa.Connection], None] = lambda connection: None
+    ) -> batch.Scope:
+        """What it may take: one trigger's, or all that is ready; first what failed when it ran before."""
+
+        def take_up(connection: sa.Connection) -> None:
+            if not self.again:
+                retries.take_up(connection, self.engine.environment, self.flow_run)
+            before(connection)
+
+        return batch.Scope(event, take_up, self.stopping, self.cancelled, consult, self.flow_run)
 
     async def drive(self, scope: batch.Scope, *, keep_on: bool = False) -> None:
-        """Work until there is nothing left; with `keep_on`, also on what arrives meanwhile."""
+        """Work until there is nothing left; with `keep_on`, also on what arrives meanwhile, unless it is held."""
         started = quiet_since = time.monotonic()
-        while not self.stopping():
+        while not (self.stopping() or (keep_on and self.engine.holds(self.workflow.id))):
             self.engine.bell.clear()
             if await batch.work(self.engine, self.workflow, PrefectStage(), self.tally, scope):
                 quiet_since = time.monotonic()
@@ -144,23 +173,29 @@ class Run:
                 return
             else:
                 await _rung_within(self.engine, IDLE / 4)
+            self.again = True
             if time.monotonic() - started > LONGEST:
                 return
 
     def state(self, said: str | None = None) -> State:
         """How the run ends, with a sentence an operator can act on."""
         tally = self.tally
-        if runtime.was_cancelled(str(self.flow_run)):
-            words = (
-                f"Stopped after {sentence(tally)}; what it held is cancelled. Pause the deployment to hold new ones."
-            )
-            return Cancelled(message=words)
+        if self.cancelled():
+            return Cancelled(message=f"{stopped(tally)}. Pause the deployment to hold new ones.")
         failed = tally.endings.get("failed", 0)
         if failed and failed == len(tally.notifications):
-            return Failed(message=f"{sentence(tally)}: {tally.failures[0]}")
+            return Failed(message=f"{sentence(tally)}: {remedy(tally)}")
         if failed:
-            return Completed(name="Degraded", message=f"{sentence(tally)}: {tally.failures[0]}")
+            return Completed(name="Degraded", message=f"{sentence(tally)}: {remedy(tally)}")
         return Completed(message=said or sentence(tally))
+
+    def broken(self, error: Exception) -> State:
+        """The batch could not be worked: what kept it, and what became of what it held."""
+        _log.warning("%s could not be worked", self.workflow.id, exc_info=error)
+        what = str(error) if isinstance(error, NotifyError) else f"{type(error).__name__}: {error}".rstrip(": ")
+        before = f" Until then: {sentence(self.tally)}." if self.tally.notifications else ""
+        after = "Nothing is lost: mend the cause and retry this run; it finishes the rest."
+        return Failed(message=f"{what.rstrip('.')}.{before} {after}")
 
     @property
     def name(self) -> str:
@@ -181,16 +216,17 @@ class _reported:
 
     async def __aenter__(self) -> Run:
         run = self.run
-        runtime.began(str(run.flow_run))
-        await run.engine.write(alarms.working, run.workflow.id, str(run.flow_run), run.engine.worker, clock.now())
+        runtime.began(run.flow_run)
+        await run.engine.write(alarms.working, run.workflow.id, run.flow_run, run.engine.worker, clock.now())
         return run
 
     async def __aexit__(self, *_: object) -> None:
         run = self.run
-        await run.engine.write(alarms.done, str(run.flow_run))
-        runtime.ended(str(run.flow_run))
+        await run.engine.write(alarms.done, run.flow_run)
+        runtime.ended(run.flow_run)
         async with get_client() as client:
-            await client.update_flow_run(run.flow_run, name=run.name)
+            with suppress(ObjectNotFound):  # somebody deleted it; its work is in the rows
+                await client.update_flow_run(UUID(run.flow_run), name=run.name)
 
 
 async def _rung_within(engine: Engine, seconds: float) -> None:
@@ -198,24 +234,3 @@ async def _rung_within(engine: Engine, seconds: float) -> None:
         await asyncio.wait_for(engine.bell.wait(), seconds)
     except TimeoutError:
         return
-
-
-def people(count: int) -> str:
-    """`1 person`, `412 people`."""
-    return "1 person" if count == 1 else f"{count} people"
-
-
-def sentence(tally: Tally) -> str:
-    """What a batch came to: `499 told, 12 skipped, 1 failed, 3 waiting`."""
-    if not tally.notifications:
-        return "Nothing was ready"
-    told = sum(count for (_, status), count in tally.decisions.items() if status == "told")
-    skipped: dict[str, int] = {}
-    for (channel, status), count in tally.decisions.items():
-        if status != "told":
-            skipped[f"{channel} {status}"] = count
-    parts = [f"{people(len(tally.people))}, {told} message{'' if told == 1 else 's'}"]
-    parts += [f"{count} × {reason}" for reason, count in sorted(skipped.items())]
-    parts += [f"{tally.endings['failed']} failed"] if tally.endings.get("failed") else []
-    parts += [f"{tally.waiting} waiting"] if tally.waiting else []
-    return ", ".join(parts)

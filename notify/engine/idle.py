@@ -35,12 +35,13 @@ async def look(engine: Engine) -> Idle:
     """What there is to do and what waits."""
     # Asked first: a row is in the store before it leaves the outbox it was written to.
     elsewhere = not engine.nothing_elsewhere()
-    found = await engine.read(_look, set(engine.registry.workflows), clock.now())
+    known = {workflow for workflow in engine.registry.workflows if not engine.holds(workflow)}
+    found = await engine.read(_look, known, engine.held.everything, clock.now())
     return replace(found, idle=False) if elsewhere else found
 
 
-def _look(connection: sa.Connection, environment: str, known: set[str], now: datetime) -> Idle:
-    """What waits for a workflow that is not here is somebody else's to do."""
+def _look(connection: sa.Connection, environment: str, known: set[str], held: bool, now: datetime) -> Idle:
+    """What waits for a workflow that is not here, or that an operator holds, is not to be done now."""
     at_work = {
         *fanouts.open_workflows(connection, environment),
         *notifications.workflows_with(connection, environment, NotificationStatus.READY, NotificationStatus.RUNNING),
@@ -50,7 +51,7 @@ def _look(connection: sa.Connection, environment: str, known: set[str], now: dat
     nothing = (
         not at_work & known
         and not events.pending(connection, environment, now)
-        and not messages.undelivered(connection, environment, now)
+        and (held or not messages.undelivered(connection, environment, now))
     )
     return Idle(nothing, [*_sleepers(connection, environment), *_rest(connection, environment, now)])
 

@@ -41,6 +41,7 @@ async def work(
     if not host.answers:
         worker.presence.start_without()
         say(f"No Prefect server answers at {host.api_url}. Trying on; after {patience:.0f} s work goes on without it.")
+    worker.say = say
     on_stop(worker.stop)
     try:
         idle = await worker.serve(engine, until_idle=until_idle, started=lambda: say(_greeting(settings, host)))
@@ -56,6 +57,7 @@ async def dev(settings: Settings, host: Host, *, say: Say = print) -> None:
     for error in (*engine.registry.broken, *broken_templates(engine)):
         say(str(error))
     worker = NotifyWorker()
+    worker.say = say
     on_stop(worker.stop)
     watching = asyncio.create_task(_watch(engine, worker, say))
     try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from prefect import Flow, State, flow
+from prefect import Flow, State, flow, get_client
 from prefect.artifacts import acreate_table_artifact
 from prefect.states import Completed
 
 from notify.engine import delivery, runtime
+from notify.engine.reconcile import reconcile
 from notify.engine.sweep import sweep_rows
 from notify.reports.delivery import EXPLANATION
 from notify.reports.delivery import delivery as delivery_report
@@ -20,8 +21,12 @@ REPORT_KEY = "delivery-report"
 
 @flow(name="sweep", persist_result=False)
 async def sweep() -> State:
-    """Put back what lost its worker or its alarm."""
-    return Completed(message=str(await sweep_rows(await runtime.engine())))
+    """Put back what lost its worker or its alarm, on our side and on Prefect's."""
+    engine = await runtime.engine()
+    swept = await sweep_rows(engine)
+    async with get_client() as client:
+        await reconcile(engine, client)
+    return Completed(message=str(swept))
 
 
 @flow(name="deliver", persist_result=False)

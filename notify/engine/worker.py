@@ -10,7 +10,7 @@ import gc
 import logging
 import os
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,8 @@ import anyio.abc
 from prefect import Flow, flow_engine
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.exceptions import ObjectNotFound
 from prefect.flow_engine import run_flow_async
 from prefect.flows import load_flow_from_flow_run
 from prefect.states import Cancelled, Completed, Crashed
@@ -30,6 +32,7 @@ from notify.engine.bells import WAKE, PrefectRinger
 from notify.engine.conductor import Conductor
 from notify.engine.context import Engine
 from notify.engine.flows import as_flow
+from notify.engine.holds import Holds
 from notify.engine.idle import Idle
 from notify.engine.ledger import Ledger
 from notify.engine.life import give_sign
@@ -38,6 +41,7 @@ from notify.engine.presence import Presence
 from notify.engine.reconcile import reconcile
 from notify.engine.records import Records, described
 from notify.engine.relay import relaying
+from notify.engine.upcoming import taken_up
 from notify.engine.yard import find_list
 from notify.settings import Settings
 from notify.store import alarms
@@ -51,6 +55,8 @@ BEAT, LOOK = 10.0, 1.0
 POLL_LIMIT = 20.0
 #: Wake-ups that have nothing left to do are ended so many at a time.
 AT_ONCE = 4
+#: Seconds between looks at what an operator paused.
+HELD = 2.0
 
 
 class NotifyWorkerResult(BaseWorkerResult):
@@ -75,6 +81,8 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         self._ending = asyncio.Semaphore(AT_ONCE)
         self.conductor: Conductor | None = None
         self.ringer: PrefectRinger | None = None
+        self.say: Callable[[str], None] = log.warning
+        self.holds: Holds | None = None
         self._flows: dict[UUID, tuple[str, str]] = {}
 
     # --- running flow runs in this process ------------------------------------------------------
@@ -134,12 +142,16 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         except Exception as error:
             log.warning("flow run %s could not be run: %s", flow_run.name, error, exc_info=True)
             state = Crashed(message=f"The worker could not run it: {error}")
-            await self.client.set_flow_run_state(flow_run.id, state, force=True)
+            with suppress(ObjectNotFound):  # somebody deleted it; its work is in the rows
+                await self.client.set_flow_run_state(flow_run.id, state, force=True)
             return False
 
     async def _settle(self, flow_run: FlowRun) -> None:
         """Prefect refuses any other end of a run that is Cancelling: one cancelled too late would stay so for ever."""
-        found = await self.client.read_flow_run(flow_run.id)
+        try:
+            found = await self.client.read_flow_run(flow_run.id)
+        except ObjectNotFound:
+            return
         if found.state is not None and found.state.type is StateType.CANCELLING:
             state = Cancelled(message="It had done its work before it could be stopped")
             await self.client.set_flow_run_state(flow_run.id, state, force=True)
@@ -185,7 +197,8 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
 
     async def _serve(self, engine: Engine, until_idle: bool, started: Callable[[], None]) -> Idle | None:
         with _signals_left_alone():
-            self.ringer = PrefectRinger(engine, self.client, self.run_now)
+            self.holds = holds = Holds(self.client, self.say)
+            self.ringer = PrefectRinger(engine, self.client, self.run_now, limited=lambda: holds.limited)
             aside = Aside(engine, Ledger(engine, partial(described, engine)), runtime.is_closing)
             self.conductor = Conductor(engine, self.ringer, aside, self.presence)
             await self._deployed(engine)
@@ -226,6 +239,7 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         """Register once the server answers; until then no flow run is asked for."""
         if self.ringer is not None and self.presence.answers and not self.ringer.registered.is_set():
             self.ringer.deployments = await self._register(engine)
+            await self._look_at_holds(engine)
             self.ringer.registered.set()
 
     def _loops(self, engine: Engine) -> list[Any]:
@@ -235,15 +249,22 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
             _forever(lambda: self._asked(self._watch), WATCH),
             _forever(lambda: self.presence.look(lambda: self.client.read_work_pools(limit=1)), LOOK),
             _forever(lambda: self._deployed(engine), LOOK),
+            _forever(lambda: self._asked(lambda: self._look_at_holds(engine)), HELD),
             _forever(lambda: self._asked(lambda: self._report(engine)), LOOK),
             _forever(lambda: give_sign(engine), BEAT),
-            _forever(lambda: self._asked(lambda: reconcile(engine, self.client), None), RECONCILE),
+            _forever(lambda: self._asked(lambda: reconcile(engine, self.client, self.name), None), RECONCILE),
         ]
 
     async def _asked(self, work: Callable[[], Awaitable[object]], limit: float | None = POLL_LIMIT) -> None:
         """What is nothing without an answer is not asked for while there is none."""
         if self.presence.answers:
             await asyncio.wait_for(work(), limit)
+
+    async def _look_at_holds(self, engine: Engine) -> None:
+        """What an operator paused is not begun, also while nobody answers."""
+        if self.holds is not None and self.ringer is not None and self.ringer.deployments:
+            self.holds.deployments = self.ringer.deployments
+            await self.holds.look(engine)
 
     async def _report(self, engine: Engine) -> None:
         """Let flow runs say what was done without Prefect."""
@@ -254,6 +275,11 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         """A server that does not answer keeps nobody from starting: the loop tries on."""
         if self.presence.answers:
             await super()._sync_and_initialize()
+
+    async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
+        """Prefect's way, for what is to be run."""
+        held = self.holds.paused if self.holds is not None else ()
+        return await super()._submit_scheduled_flow_runs(await taken_up(self.client, flow_run_response, held))
 
     async def _watch(self) -> None:
         """Tell our runs that somebody cancelled them: they stop at the next round and say what they had done."""
