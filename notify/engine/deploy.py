@@ -23,6 +23,8 @@ from notify.errors import InvalidInput
 from notify.registry import Registry
 from notify.workflow import Workflow
 
+#: Marks schedules that are off because a worker was to run only until idle.
+_UNTIL_IDLE = "until-idle"
 _ENTRYPOINT = re.compile(r"^(?P<file>.+\.py):flow(\.(?P<part>batch|cron))?$")
 
 
@@ -61,6 +63,7 @@ def _deployment(entry: Mapping[str, Any], flows: Mapping[str, NotifyFlow], file:
         return None
     if not entry.get("name"):
         raise InvalidInput(field=f"{file.name}: {entrypoint}", problem="has no name", remedy="Add `name:`")
+    _refuse_limit(entry, flow, file)
     schedules = [one for one in entry.get("schedules") or () if one.get("cron")]
     return Deployment(
         name=entry["name"],
@@ -77,6 +80,17 @@ def _deployment(entry: Mapping[str, Any], flows: Mapping[str, NotifyFlow], file:
 
 def _pool(entry: Mapping[str, Any] | None) -> str:
     return str(entry.get("name") or POOL) if entry else POOL
+
+
+def _refuse_limit(entry: Mapping[str, Any], flow: Flow[..., Any], file: Path) -> None:
+    """The system's own runs are few and safe to double; one that waits for a slot a dead run holds mends nothing."""
+    if entry.get("concurrency_limit") is None or system_flows.named(flow.name) is not flow:
+        return
+    raise InvalidInput(
+        field=f"{file.name}: {flow.name}/{entry['name']}: concurrency_limit",
+        problem="limits a system deployment",
+        remedy="Remove it: what only one may do at a time is claimed in the store; limits are for workflows",
+    )
 
 
 def _flow(entrypoint: str, flows: Mapping[str, NotifyFlow]) -> Flow[..., Any] | None:
@@ -134,7 +148,19 @@ async def _require_pool(client: PrefectClient, pool: str) -> None:
         ) from None
 
 
+async def refuse_limited_pool(client: PrefectClient) -> None:
+    """No limit stands on the pool: runs of a killed worker would hold its slots."""
+    limit = (await client.read_work_pool(POOL)).concurrency_limit
+    if limit is not None:
+        raise InvalidInput(
+            field=f"work pool {POOL}: concurrency_limit",
+            problem=f"is {limit}",
+            remedy=f"Run `prefect work-pool clear-concurrency-limit {POOL}`; limit single workflows in prefect.yaml",
+        )
+
+
 async def _register(client: PrefectClient, made: Deployment, folder: Path, schedules: bool) -> UUID:
+    kept = await _switched_off(client, made) if schedules else set[str]()
     flow_id = await client.create_flow(made.flow)
     return await client.create_deployment(
         flow_id=flow_id,
@@ -144,7 +170,10 @@ async def _register(client: PrefectClient, made: Deployment, folder: Path, sched
         work_pool_name=made.pool,
         tags=list(made.tags),
         description=made.description or made.flow.description,
-        schedules=[_schedule(cron, schedules) for cron in made.cron],
+        schedules=[
+            _schedule(cron, schedules and cron not in kept, f"{'cron' if schedules else _UNTIL_IDLE}-{place}")
+            for place, cron in enumerate(made.cron)
+        ],
         concurrency_limit=made.concurrency,
         parameters=dict(made.parameters),
         parameter_openapi_schema=made.flow.parameters.model_dump_for_openapi(),
@@ -153,5 +182,16 @@ async def _register(client: PrefectClient, made: Deployment, folder: Path, sched
     )
 
 
-def _schedule(cron: str, active: bool) -> DeploymentScheduleCreate:
-    return DeploymentScheduleCreate(schedule=CronSchedule(cron=cron, timezone="UTC"), active=active)
+async def _switched_off(client: PrefectClient, made: Deployment) -> set[str]:
+    """The schedules an operator switched off: they stay so when a worker starts."""
+    try:
+        found = await client.read_deployment_by_name(made.full_name) if made.cron else None
+    except ObjectNotFound:
+        return set()
+    known = found.schedules if found else []
+    off = [one for one in known if not one.active and not (one.slug or "").startswith(_UNTIL_IDLE)]
+    return {one.schedule.cron for one in off if isinstance(one.schedule, CronSchedule)}
+
+
+def _schedule(cron: str, active: bool, slug: str) -> DeploymentScheduleCreate:
+    return DeploymentScheduleCreate(schedule=CronSchedule(cron=cron, timezone="UTC"), active=active, slug=slug)

@@ -88,10 +88,6 @@ def _gate(engine: Engine, workflow: Workflow, channel: Channel, person: Subscrib
     )
     if reason is None and channel is not Channel.IN_APP and channel not in engine.providers:
         reason = Reason.NO_INTEGRATION
-    outcome = "would not be sent" if reason else "would be sent"
-    return {
-        "person": person.id,
-        "channel": channel.value,
-        "outcome": outcome,
-        "reason": WORDS[reason] if reason else "",
-    }
+    told = {"outcome": "would be sent", "reason": ""}
+    missed = {"outcome": "would not be sent", "reason": WORDS.get(reason, reason)} if reason else {}
+    return {"person": person.id, "channel": channel.value, **told, **missed}

@@ -9,7 +9,7 @@ from pathlib import Path
 from prefect import get_client
 
 from notify import registry
-from notify.engine import deploy, runtime
+from notify.engine import automations, deploy, runtime
 from notify.engine.context import Engine
 from notify.engine.hosting import Host
 from notify.engine.idle import Idle
@@ -69,15 +69,19 @@ async def dev(settings: Settings, host: Host, *, say: Say = print) -> None:
 
 
 async def deploy_all(settings: Settings, host: Host, *, say: Say = print) -> None:
-    """Register everything `prefect.yaml` lists."""
+    """Register everything `prefect.yaml` lists, and the automations."""
     found = registry.load(settings.flows)
     file = find_list(settings.flows)
     made = deploy.listed(found, file)
     async with get_client() as client:
+        await deploy.ensure_pool(client)
+        await deploy.refuse_limited_pool(client)
         names = await deploy.register(client, made, folder=file.parent, schedules=True)
+        wanted = automations.listed(automations.find_automations(file.parent), names)
+        await automations.apply(client, wanted)
     for name in sorted(names):
         say(name)
-    say(f"{len(names)} deployments on {host.ui_url}")
+    say(f"{len(names)} deployments and {len(wanted)} automations on {host.ui_url}")
 
 
 def broken_templates(engine: Engine) -> list[InvalidTemplate]:

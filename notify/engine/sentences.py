@@ -34,9 +34,10 @@ def remedy(tally: Tally) -> str:
 
 
 def stopped(tally: Tally) -> str:
-    """How far a cancelled run had come: `Stopped: 20 of 500 people told; 480 are cancelled`."""
+    """How far a cancelled run had come: `Stopped: 20 of 500 notifications were done (…); 480 cancelled, …`."""
     ended = len(tally.notifications - tally.cancelled)
+    every = len(tally.notifications | tally.cancelled)
     return (
-        f"Stopped: {ended} of {len(tally.notifications | tally.cancelled)} notifications were done ({sentence(tally)}); "
-        f"{len(tally.cancelled)} cancelled, messages already with a provider are not recalled"
+        f"Stopped: {ended} of {every} notifications were done ({sentence(tally)}); {len(tally.cancelled)} cancelled, "
+        "messages already with a provider are not recalled"
     )

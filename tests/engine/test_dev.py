@@ -174,7 +174,7 @@ def test_a_rehearsal_sends_nothing_and_says_how_many_would_be_told(dev: Dev) -> 
     state = dev.ended(asked.json()["id"])
 
     assert state["type"] == "COMPLETED"
-    assert state["message"].startswith("Rehearsal, nothing sent: 2 would be told, 0 not")
+    assert state["message"] == "2 would be told, 0 not (dry run: nothing was sent)"
     assert dev.told("task-assigned") == before
 
 
