@@ -21,7 +21,8 @@ def take_up(connection: sa.Connection, environment: str, flow_run: str) -> list[
     failed = sa.and_(_N.environment == environment, _N.status == NotificationStatus.FAILED)
     ours = sa.or_(_N.failed_in == flow_run, _N.transaction_id == flow_run)
     again = {"status": NotificationStatus.READY, "tries": 0}
-    blank = dict.fromkeys(("reason", "error", "failed_in", "finished_at"))
+    # Without a version it is made from the templates as they are now: what was wrong may have been in them.
+    blank = dict.fromkeys(("reason", "error", "failed_in", "finished_at", "version"))
     taken = notifications.update().where(failed, ours).values(**again, **blank).returning(_N.id)
     ids = list(connection.execute(taken).scalars())
     if ids:
