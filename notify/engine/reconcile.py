@@ -60,31 +60,30 @@ async def reconcile(engine: Engine, client: PrefectClient, worker: str = "a work
 
 
 async def _crashed(engine: Engine, client: PrefectClient, row: Any, worker: str) -> None:
-    """The rows it held are free again already; the run only has to say so."""
+    """The rows it held are free again; the run says where its work goes on, as soon as that is known."""
+    heir = await _heir(client, row)
+    if heir is None and row.heartbeat_at > clock.now() - SILENCE * 1.5:
+        return
+    where = f"in the run {heir.name!r} ({heir.id})" if heir else f"by {worker}, in the next run of {row.workflow}"
     try:
         flow_run = await client.read_flow_run(UUID(row.id))
         if flow_run.state is not None and not flow_run.state.is_final():
-            message = f"Its worker was lost; what it held is {await _continued(client, row, worker)}"
+            message = f"Its worker was lost; what it held is continued {where}"
             await client.set_flow_run_state(flow_run.id, Crashed(message=message), force=True)
     except ObjectNotFound:
         log.info("flow run %s is gone", row.id)
     await engine.write(alarms.done, row.id)
 
 
-async def _continued(client: PrefectClient, row: Any, worker: str) -> str:
-    """Where its work goes on: in the first run of its workflow since then that found somebody, or on this worker."""
+async def _heir(client: PrefectClient, row: Any) -> FlowRun | None:
+    """The first run of its workflow since its last sign of life that found somebody."""
     later = await client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[row.workflow])),
         flow_run_filter=FlowRunFilter(start_time=FlowRunFilterStartTime(after_=row.heartbeat_at)),
         sort=FlowRunSort.START_TIME_ASC,
         limit=PAGE,
     )
-    found = [run for run in later if str(run.id) != row.id and not run.name.endswith("· nobody")]
-    return (
-        f"continued in the run {found[0].name!r} ({found[0].id})"
-        if found
-        else (f"continued by {worker}, in the next run of {row.workflow}")
-    )
+    return next((run for run in later if str(run.id) != row.id and not run.name.endswith("· nobody")), None)
 
 
 async def _armed(engine: Engine, client: PrefectClient) -> None:

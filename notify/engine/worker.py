@@ -48,7 +48,7 @@ from notify.store import alarms
 
 log = logging.getLogger("notify.worker")
 #: Seconds between polls for runs that people or schedules asked for, between looks at cancelled ones, and of sync.
-POLL, WATCH, SYNC, RECONCILE = 0.5, 1.0, 15.0, 30.0
+POLL, WATCH, SYNC, RECONCILE = 0.5, 1.0, 15.0, 15.0
 #: Seconds between signs of life, and between looks at whether Prefect answers, which records and registering follow.
 BEAT, LOOK = 10.0, 1.0
 #: Seconds that a poll may take: Prefect's client tries for minutes before it admits that nobody answers.

@@ -242,7 +242,14 @@ class Operator(Dev):
         return Counter((person, channel, status) for person, channel, status in self.rows(query))
 
     def counts(self) -> dict[str, int]:
-        """How many rows each table has."""
+        """How many rows each table has, as soon as no flow run is at work."""
+        return eventually_sync(self._counts_at_rest, "nothing is at work", within=PATIENCE) or {}
+
+    def _counts_at_rest(self) -> dict[str, int] | None:
+        found = self._counts()
+        return None if found["flow_runs"] else found
+
+    def _counts(self) -> dict[str, int]:
         database = Database(f"sqlite:///{self.home / 'notify.db'}")
         with database.read() as connection:
             found = {

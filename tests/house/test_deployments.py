@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect.events.schemas.automations import EventTrigger
+
 from notify import registry
-from notify.engine import deploy
+from notify.engine import automations, deploy
+from notify.errors import InvalidInput
 from tests.house.source import ROOT
 
 CALENDARS = {"daily-digest", "weekly-digest"}
@@ -37,3 +44,27 @@ def test_the_form_asks_for_the_payload_and_a_batch_asks_for_nothing() -> None:
     assert form["required"] == ["payload"]
     assert form["definitions"]["TaskAssigned"]["properties"]["taskTitle"]["title"] == "Task title"
     assert not made["task-assigned/batch"].parameters.model_dump_for_openapi().get("required")
+
+
+def test_the_shipped_automations_watch_failures_lateness_and_the_pool_and_need_no_credential() -> None:
+    file = automations.find_automations(ROOT)
+    alert = {"alert-on-failure/notify": UUID(int=1)}
+
+    made = {one.name: one for one in automations.listed(file, alert)}
+
+    assert file == ROOT / "deployments" / "automations.yaml"
+    assert [sorted(one.trigger.expect) for one in made.values() if isinstance(one.trigger, EventTrigger)] == [
+        ["prefect.flow-run.Crashed", "prefect.flow-run.Degraded", "prefect.flow-run.Failed"],
+        ["prefect.flow-run.Late"],
+        ["prefect.work-pool.not-ready"],
+    ]
+    assert {action.type for one in made.values() for action in one.actions} == {"run-deployment"}
+    assert {action.type for one in automations.listed(file, {}) for action in one.actions} == {"do-nothing"}
+
+
+def test_a_mistake_in_an_automation_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "automations.yaml"
+    file.write_text("automations:\n  - {name: mine, expects: [prefect.flow-run.Failed]}\n")
+
+    with pytest.raises(InvalidInput, match=r"automations\.yaml: mine: has 'expects'\. Known are description, expect, "):
+        automations.listed(file, {})
