@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import WorkPoolFilter, WorkPoolFilterName
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.client.schemas.responses import DeploymentResponse
 
 from notify.engine.context import Engine, Held
@@ -33,7 +33,7 @@ class Holds:
     async def look(self, engine: Engine) -> None:
         """Ask again, let the engine know, and say what changed."""
         pool = await self.client.read_work_pool(POOL)
-        found = [one for one in await self._read() if one.id in set(self.deployments.values())]
+        found = await self._read()
         self.paused = {one.id for one in found if one.paused}
         self.limited = {one.id for one in found if one.global_concurrency_limit is not None}
         names = {name for name, id_ in self.deployments.items() if id_ in self.paused and _holds(name)}
@@ -44,13 +44,11 @@ class Holds:
             engine.bell.set()
 
     async def _read(self) -> list[DeploymentResponse]:
-        ours = WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL]))
+        ids = list(self.deployments.values())
         found: list[DeploymentResponse] = []
-        while len(found) % PAGE == 0:
-            more = await self.client.read_deployments(work_pool_filter=ours, limit=PAGE, offset=len(found))
-            if not more:
-                break
-            found += more
+        for some in (ids[start : start + PAGE] for start in range(0, len(ids), PAGE)):
+            ours = DeploymentFilter(id=DeploymentFilterId(any_=some))
+            found += await self.client.read_deployments(deployment_filter=ours, limit=PAGE)
         return found
 
     def _tell(self, before: Held, now: Held) -> None:
