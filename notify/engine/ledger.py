@@ -74,4 +74,5 @@ def _add(total: Tally, tally: Tally) -> None:
     total.endings += tally.endings
     total.decisions += tally.decisions
     total.waiting += tally.waiting
-    total.failures += tally.failures[: max(0, 1 - len(total.failures))]
+    total.failures += tally.failures
+    total.cancelled |= tally.cancelled
