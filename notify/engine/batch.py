@@ -22,7 +22,7 @@ from notify.engine.wait import want_alarms
 from notify.engine.work import Stage, Tally, Work, with_memos
 from notify.errors import described
 from notify.model import Claimed, NotificationStatus, Subscriber, new_id
-from notify.store import alarms, closing, events, messages, notifications, people, windows
+from notify.store import alarms, backlog, closing, events, messages, notifications, people, windows
 from notify.workflow import Notification, Workflow
 
 #: Notifications driven together.
@@ -76,7 +76,7 @@ async def rouse(engine: Engine, workflow: Workflow, now: datetime) -> int:
 def _rouse(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> int:
     woken = notifications.wake(connection, environment, workflow, now, PAGE)
     watermark = events.watermark(connection, environment, now)
-    joinable = notifications.undecided_before(connection, environment, workflow)
+    joinable = backlog.undecided_before(connection, environment, workflow)
     horizon = min(filter(None, [now, watermark, joinable]))
     closed = closing.close_due(connection, environment, workflow, horizon=horizon, now=now, limit=PAGE)
     if closed and (ends := windows.next_close(connection, environment, workflow)):

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from notify import clock
 from notify.engine.context import Engine
 from notify.model import NotificationStatus
-from notify.store import events, fanouts, messages, notifications, windows
+from notify.store import backlog, events, fanouts, messages, windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +44,9 @@ def _look(connection: sa.Connection, environment: str, known: set[str], held: bo
     """What waits for a workflow that is not here, or that an operator holds, is not to be done now."""
     at_work = {
         *fanouts.open_workflows(connection, environment),
-        *notifications.workflows_with(connection, environment, NotificationStatus.READY, NotificationStatus.RUNNING),
+        *backlog.workflows_with(connection, environment, NotificationStatus.READY, NotificationStatus.RUNNING),
         *windows.due_workflows(connection, environment, now),
-        *notifications.due_workflows(connection, environment, now),
+        *backlog.due_workflows(connection, environment, now),
     }
     nothing = (
         not at_work & known
@@ -59,7 +59,7 @@ def _look(connection: sa.Connection, environment: str, known: set[str], held: bo
 def _sleepers(connection: sa.Connection, environment: str) -> list[Waiting]:
     return [
         Waiting(row.workflow, row.count, row.until)
-        for row in [*notifications.sleeping(connection, environment), *windows.open_windows(connection, environment)]
+        for row in [*backlog.sleeping(connection, environment), *windows.open_windows(connection, environment)]
     ]
 
 

@@ -11,7 +11,7 @@ from notify import clock
 from notify.engine import batch, delivery, match
 from notify.engine.context import Engine
 from notify.engine.work import Quietly, Stage, Tally
-from notify.store import fanouts, notifications, windows
+from notify.store import backlog, fanouts, windows
 
 #: Rounds after which a world that never settles is reported rather than waited for.
 _ROUNDS = 10_000
@@ -39,8 +39,8 @@ async def busy(engine: Engine) -> list[str]:
 def _busy(connection: sa.Connection, environment: str, engine: Engine) -> list[str]:
     known = list(engine.registry.workflows)
     now = clock.now()
-    ready = set(notifications.ready_workflows(connection, environment, known))
+    ready = set(backlog.ready_workflows(connection, environment, known))
     ready |= set(fanouts.open_workflows(connection, environment))
     ready |= set(windows.due_workflows(connection, environment, now))
-    ready |= set(notifications.due_workflows(connection, environment, now))
+    ready |= set(backlog.due_workflows(connection, environment, now))
     return [workflow for workflow in known if workflow in ready]

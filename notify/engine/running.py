@@ -159,5 +159,5 @@ async def _take_over(engine: Engine, worker: NotifyWorker, say: Say) -> None:
     engine.reloaded(found, await asyncio.to_thread(runtime.contents, engine.settings, engine.database))
     for error in (*found.broken, *broken_templates(engine)):
         say(str(error))
-    await worker.deploy_again(engine)
+    await worker.deploy_again()
     say(f"Reloaded: {len(engine.registry.workflows)} workflows")

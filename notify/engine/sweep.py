@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from notify import clock
 from notify.engine.context import Engine
 from notify.engine.wait import want_alarms
-from notify.store import alarms, notifications, windows
+from notify.store import alarms, backlog, notifications, windows
 from notify.timing import WIDEST
 
 
@@ -45,7 +45,7 @@ def _sweep(connection: sa.Connection, environment: str, now: datetime) -> Swept:
 
 def next_instants(connection: sa.Connection, environment: str) -> Mapping[str, datetime]:
     """When each workflow next has something to do by itself."""
-    found = {row.workflow: row.until for row in notifications.sleeping(connection, environment)}
+    found = {row.workflow: row.until for row in backlog.sleeping(connection, environment)}
     for row in windows.closing(connection, environment):
         found[row.workflow] = min(row.until, found.get(row.workflow, row.until))
     return found

@@ -6,18 +6,15 @@ Prefect's own runner starts a process a flow run (2.5 to 11 s). Here the first t
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext, suppress
-from functools import partial
 from typing import Any
 from uuid import UUID
 
 import anyio.abc
 from prefect import Flow, flow_engine
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.exceptions import ObjectNotFound
@@ -26,37 +23,22 @@ from prefect.flows import load_flow_from_flow_run
 from prefect.states import Cancelled, Completed, Crashed
 from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker, BaseWorkerResult
 
-from notify.engine import deploy, runtime, system_flows
-from notify.engine.aside import Aside
-from notify.engine.bells import WAKE, PrefectRinger
-from notify.engine.conductor import Conductor
+from notify.engine import runtime, system_flows
+from notify.engine.bells import WAKE
 from notify.engine.context import Engine
 from notify.engine.flows import as_flow
-from notify.engine.holds import Holds
 from notify.engine.idle import Idle
-from notify.engine.ledger import Ledger
-from notify.engine.life import give_sign
 from notify.engine.pool import POOL
 from notify.engine.presence import Presence
-from notify.engine.reconcile import reconcile
-from notify.engine.records import Records, described
 from notify.engine.relay import relaying
+from notify.engine.serving import Service
 from notify.engine.upcoming import taken_up
-from notify.engine.yard import find_list
 from notify.settings import Settings
 from notify.store import alarms
 
 log = logging.getLogger("notify.worker")
-#: Seconds between polls for runs that people or schedules asked for, between looks at cancelled ones, and of sync.
-POLL, WATCH, SYNC, RECONCILE = 0.5, 1.0, 15.0, 15.0
-#: Seconds between signs of life, and between looks at whether Prefect answers, which records and registering follow.
-BEAT, LOOK = 10.0, 1.0
-#: Seconds that a poll may take: Prefect's client tries for minutes before it admits that nobody answers.
-POLL_LIMIT = 20.0
 #: Wake-ups that have nothing left to do are ended so many at a time.
 AT_ONCE = 4
-#: Seconds between looks at what an operator paused.
-HELD = 2.0
 
 
 class NotifyWorkerResult(BaseWorkerResult):
@@ -79,10 +61,8 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         self.schedules = True
         self.presence = Presence()
         self._ending = asyncio.Semaphore(AT_ONCE)
-        self.conductor: Conductor | None = None
-        self.ringer: PrefectRinger | None = None
+        self.service: Service | None = None
         self.say: Callable[[str], None] = log.warning
-        self.holds: Holds | None = None
         self._flows: dict[UUID, tuple[str, str]] = {}
 
     # --- running flow runs in this process ------------------------------------------------------
@@ -197,20 +177,18 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
 
     async def _serve(self, engine: Engine, until_idle: bool, started: Callable[[], None]) -> Idle | None:
         with _signals_left_alone():
-            self.holds = holds = Holds(self.client, self.say)
-            self.ringer = PrefectRinger(engine, self.client, self.run_now, limited=lambda: holds.limited)
-            aside = Aside(engine, Ledger(engine, partial(described, engine)), runtime.is_closing)
-            self.conductor = Conductor(engine, self.ringer, aside, self.presence)
-            await self._deployed(engine)
-            _spare_the_collector()
-            started()
-            async with asyncio.TaskGroup() as loops:
-                helpers = [loops.create_task(loop) for loop in self._loops(engine)]
-                idle = await (self.conductor.until_idle() if until_idle else self.conductor.run())
-                runtime.close()
-                for task in helpers:
-                    task.cancel()
-            await engine.write(alarms.give_up, engine.worker)
+            self.service = Service(
+                engine,
+                self.client,
+                self.presence,
+                self.name,
+                self.say,
+                self.run_now,
+                take_up=self.get_and_submit_flow_runs,
+                sync=self.sync_with_backend,
+                schedules=self.schedules,
+            )
+            idle = await self.service.run(until_idle=until_idle, started=started)
             if self._runs_task_group is not None and self.presence.away:
                 self._runs_task_group.cancel_scope.cancel()
             return idle
@@ -218,58 +196,13 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
     def stop(self) -> None:
         """Claim nothing more, let rounds finish."""
         runtime.close()
-        if self.conductor is not None:
-            self.conductor.stopping.set()
+        if self.service is not None:
+            self.service.conductor.stopping.set()
 
-    async def _register(self, engine: Engine) -> dict[str, UUID]:
-        file = find_list(engine.settings.flows)
-        made = deploy.listed(engine.registry, file)
-        for workflow in deploy.missing(engine.registry, made):
-            log.warning("%s is not in %s; it gets its two deployments all the same", workflow.id, file)
-            made += deploy.implied(workflow)
-        return await deploy.register(self.client, made, folder=file.parent, schedules=self.schedules)
-
-    async def deploy_again(self, engine: Engine) -> None:
+    async def deploy_again(self) -> None:
         """Take over workflows that were read anew."""
-        if self.ringer is not None:
-            self.ringer.registered.clear()
-            await self._deployed(engine)
-
-    async def _deployed(self, engine: Engine) -> None:
-        """Register once the server answers; until then no flow run is asked for."""
-        if self.ringer is not None and self.presence.answers and not self.ringer.registered.is_set():
-            self.ringer.deployments = await self._register(engine)
-            await self._look_at_holds(engine)
-            self.ringer.registered.set()
-
-    def _loops(self, engine: Engine) -> list[Any]:
-        return [
-            _forever(lambda: self._asked(self.get_and_submit_flow_runs), POLL),
-            _forever(lambda: self._asked(self.sync_with_backend), SYNC),
-            _forever(lambda: self._asked(self._watch), WATCH),
-            _forever(lambda: self.presence.look(lambda: self.client.read_work_pools(limit=1)), LOOK),
-            _forever(lambda: self._deployed(engine), LOOK),
-            _forever(lambda: self._asked(lambda: self._look_at_holds(engine)), HELD),
-            _forever(lambda: self._asked(lambda: self._report(engine)), LOOK),
-            _forever(lambda: give_sign(engine), BEAT),
-            _forever(lambda: self._asked(lambda: reconcile(engine, self.client, self.name), None), RECONCILE),
-        ]
-
-    async def _asked(self, work: Callable[[], Awaitable[object]], limit: float | None = POLL_LIMIT) -> None:
-        """What is nothing without an answer is not asked for while there is none."""
-        if self.presence.answers:
-            await asyncio.wait_for(work(), limit)
-
-    async def _look_at_holds(self, engine: Engine) -> None:
-        """What an operator paused is not begun, also while nobody answers."""
-        if self.holds is not None and self.ringer is not None and self.ringer.deployments:
-            self.holds.deployments = self.ringer.deployments
-            await self.holds.look(engine)
-
-    async def _report(self, engine: Engine) -> None:
-        """Let flow runs say what was done without Prefect."""
-        if self.ringer is not None:
-            await Records(engine, self.client, self.ringer.deployments).report()
+        if self.service is not None:
+            await self.service.deploy_again()
 
     async def _sync_and_initialize(self) -> None:
         """A server that does not answer keeps nobody from starting: the loop tries on."""
@@ -278,20 +211,8 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
 
     async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
         """Prefect's way, for what is to be run."""
-        held = self.holds.paused if self.holds is not None else ()
+        held = self.service.holds.paused if self.service is not None else ()
         return await super()._submit_scheduled_flow_runs(await taken_up(self.client, flow_run_response, held))
-
-    async def _watch(self) -> None:
-        """Tell our runs that somebody cancelled them: they stop at the next round and say what they had done."""
-        running = [UUID(one) for one in runtime.running()]
-        if not running:
-            return
-        flow_runs = await self.client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=running)))
-        for flow_run in flow_runs:
-            cancelling = flow_run.state is not None and flow_run.state.type is StateType.CANCELLING
-            if cancelling and not runtime.was_cancelled(str(flow_run.id)):
-                runtime.cancel(str(flow_run.id))
-                self.say(f"{flow_run.name} ({flow_run.id}) is cancelled: it stops at its next round")
 
 
 @contextmanager
@@ -304,20 +225,3 @@ def _signals_left_alone() -> Generator[None]:
         yield
     finally:
         names["capture_sigterm"] = taking
-
-
-def _spare_the_collector() -> None:
-    """What was loaded stays for good: looking through it again and again took a tenth of the time of a batch."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
-
-
-async def _forever(work: Callable[[], Any], seconds: float) -> None:
-    """Again and again; a Prefect server that does not answer is met again."""
-    while True:
-        try:
-            await work()
-        except Exception as error:
-            log.warning("%s; trying again", str(error) or type(error).__name__)
-        await asyncio.sleep(seconds)

@@ -14,7 +14,7 @@ import orjson
 import sqlalchemy as sa
 
 from notify.model import LIVE, Claimed, Event, NotificationStatus, StepState
-from notify.store import events, fanouts
+from notify.store import events
 from notify.store.bulk import Row, given, insert_returning
 from notify.store.tables import notifications, steps, window_items
 from notify.store.types import among, database_now
@@ -258,65 +258,9 @@ def reclaim(connection: sa.Connection, environment: str) -> int:
     ).rowcount
 
 
-def undecided_before(connection: sa.Connection, environment: str, workflow: str) -> datetime | None:
-    """The `ts` of the oldest notification that may still join a window of this workflow; broadcasts create some."""
-    query = sa.select(sa.func.min(_N.ts)).where(
-        _N.environment == environment,
-        _N.workflow == workflow,
-        _N.status.in_([READY, RUNNING]),
-        _N.window.is_(None),
-    )
-    found = [connection.execute(query).scalar(), fanouts.oldest(connection, environment, workflow)]
-    return min((ts for ts in found if ts is not None), default=None)
-
-
-def workflows_with(connection: sa.Connection, environment: str, *statuses: NotificationStatus) -> dict[str, int]:
-    """How many notifications of each workflow are in one of `statuses`."""
-    query = (
-        sa.select(_N.workflow, sa.func.count())
-        .where(_N.environment == environment, _N.status.in_(statuses))
-        .group_by(_N.workflow)
-    )
-    return {workflow: count for workflow, count in connection.execute(query)}
-
-
-def ready_workflows(connection: sa.Connection, environment: str, known: Sequence[str]) -> list[str]:
-    """Which of the known workflows have a notification ready: one probe of the index each, however many are ready."""
-    probes = [
-        sa.select(sa.literal(workflow).label("workflow")).where(
-            sa.exists().where(_N.environment == environment, _N.workflow == workflow, _N.status == READY)
-        )
-        for workflow in known
-    ]
-    return list(connection.execute(sa.union_all(*probes)).scalars()) if probes else []
-
-
-def next_wake(connection: sa.Connection, environment: str) -> datetime | None:
-    """When the next sleeper wants to wake."""
-    query = sa.select(sa.func.min(_N.wake_at)).where(_N.environment == environment, _N.status == WAITING)
-    return connection.execute(query).scalar()
-
-
-def due_workflows(connection: sa.Connection, environment: str, now: datetime) -> list[str]:
-    """Workflows with a sleeper that is due."""
-    query = sa.select(_N.workflow).where(_N.environment == environment, _N.status == WAITING, _N.wake_at <= now)
-    return list(connection.execute(query.distinct()).scalars())
-
-
 def cancelled(connection: sa.Connection, environment: str, ids: Sequence[str]) -> list[Any]:
     """Of `ids`, those that were cancelled: rows of id, workflow, subscriber, event."""
     query = sa.select(_N.id, _N.workflow, _N.subscriber, _N.event).where(
         _N.environment == environment, among(_N.id, ids), _N.status == NotificationStatus.CANCELLED
-    )
-    return list(connection.execute(query))
-
-
-def sleeping(connection: sa.Connection, environment: str) -> list[Any]:
-    """How many of each workflow sleep, and when the first wakes: rows of workflow, count, until."""
-    query = (
-        sa.select(_N.workflow, sa.func.count().label("count"), sa.func.min(_N.wake_at).label("until"))
-        .where(_N.environment == environment, _N.status == WAITING, _N.wake_at.is_not(None))
-        .group_by(_N.workflow)
-        .order_by(_N.workflow)
     )
     return list(connection.execute(query))
