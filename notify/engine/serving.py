@@ -139,8 +139,10 @@ class Service:
             return
         flow_runs = await self.client.read_flow_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=running)))
         for flow_run in flow_runs:
-            if flow_run.state is not None and flow_run.state.type is StateType.CANCELLING:
+            cancelling = flow_run.state is not None and flow_run.state.type is StateType.CANCELLING
+            if cancelling and not runtime.was_cancelled(str(flow_run.id)):
                 runtime.cancel(str(flow_run.id))
+                self.say(f"{flow_run.name} ({flow_run.id}) is cancelled: it stops at its next round")
 
 
 def _spare_the_collector() -> None:

@@ -31,7 +31,7 @@ class Queued:
     attempts: int
 
 
-def add(connection: sa.Connection, environment: str, rows: Sequence[Row], lease: timedelta) -> set[str]:
+def add(connection: sa.Connection, environment: str, rows: Sequence[Row], lease: timedelta | None = None) -> set[str]:
     """Insert what was decided; returns the ids that are new. A message decided before is left as it is."""
     whole = [row | {"environment": environment} for row in rows]
     return insert_returning(connection, messages, whole, _M.id, lease=lease)

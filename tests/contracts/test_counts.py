@@ -86,7 +86,7 @@ def assign_to_all(world: World, how: str) -> None:
 def test_a_thousand_people_cost_a_dozen_tasks_thirty_statements_and_two_writes_a_wave(world: World, how: str) -> None:
     assign_to_all(world, how)
     workflow, stage = world.engine.registry.workflow("task-assigned"), Counting()
-    waves = [-(-1000 // provider.concurrency) for provider in world.providers.values()]
+    waves = [-(-1000 // (provider.concurrency // 2)) for provider in world.providers.values()]
 
     with statements(world.notify.database) as working:
         asyncio.run(batch.work(world.engine, workflow, stage, Tally()))

