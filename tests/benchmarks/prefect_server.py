@@ -15,7 +15,7 @@ import httpx
 from notify.engine.server import HOST, TUNING
 from tests.eventually import eventually_sync
 
-START = 120.0
+START = 300.0
 
 
 def without_ours() -> dict[str, str]:

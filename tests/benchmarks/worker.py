@@ -12,7 +12,7 @@ from tests.benchmarks.prefect_server import without_ours
 from tests.eventually import eventually_sync
 
 ROOT = Path(__file__).parents[2]
-START = 120.0
+START = 300.0
 
 
 def environment(folder: Path, database_url: str, prefect_url: str, sink_url: str) -> dict[str, str]:
