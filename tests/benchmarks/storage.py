@@ -46,6 +46,10 @@ class Storage:
     def create(self, name: str) -> str:
         """A fresh database; returns its URL as psycopg and libpq read it."""
         self.run(f'CREATE DATABASE "{name}"')
+        return self.url(name)
+
+    def url(self, name: str) -> str:
+        """The URL of a database that was created."""
         return f"postgresql://postgres@/{name}?host={self.server.folder}"
 
     def forget_statements(self) -> None:
