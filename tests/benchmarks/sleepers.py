@@ -229,7 +229,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--sizes", default="10000,100000,1000000", help="how many sleep, ascending")
     parser.add_argument("--due", type=int, default=100_000, help="how many fall due, twice, at the largest size")
     parser.add_argument("--idle", type=float, default=60.0, help="seconds of rest that are measured")
-    parser.add_argument("--lead", type=float, default=60.0, help="seconds in which those that fall due can be made")
+    parser.add_argument("--lead", type=float, default=90.0, help="seconds in which those that fall due can be made")
     parser.add_argument("--quick", action="store_true", help="500 and 5,000 sleepers, 1,000 due, 5 s of rest")
     asked = parser.parse_args()
     if asked.quick:

@@ -58,7 +58,8 @@ class Sleepers:
 
     def put(self, count: int, first: datetime, span: timedelta) -> None:
         """So many more, which want to wake within `span` from `first`, with their alarms."""
-        crowd_rows.put(self.url, PEOPLE)
+        if not self.made:
+            crowd_rows.put(self.url, PEOPLE)
         width = _width(first, span)
         with psycopg.connect(self.url, autocommit=True) as connection:
             for start in range(0, count, PAGE):

@@ -66,7 +66,7 @@ class Soak:
 
     def _sample(self, at: float) -> Sample:
         place = self.system.place
-        told, waiting = self._notifications()
+        told, waiting, ready = self._notifications()
         sample = Sample(
             at=at,
             worker=resident(self.system.worker),
@@ -75,15 +75,17 @@ class Soak:
             prefect=prefect_rows.kept(self.prefect_url),
             notifications=told,
             waiting=waiting,
+            ready=ready,
         )
         self.soaked.samples.append(sample)
         return sample
 
-    def _notifications(self) -> tuple[int, int]:
-        """How many there are, and how many of them wait."""
-        waiting = sa.func.count(sa.case((notifications.c.status == "waiting", 1)))
+    def _notifications(self) -> tuple[int, int, int]:
+        """How many there are, how many of them wait, and how many could be worked on and are not."""
+        of = [sa.func.count(sa.case((notifications.c.status == status, 1))) for status in ("waiting", "ready")]
         with self.store.read() as connection:
-            return tuple(connection.execute(sa.select(sa.func.count(), waiting).select_from(notifications)).one())
+            every, waiting, ready = connection.execute(sa.select(sa.func.count(), *of).select_from(notifications)).one()
+        return every, waiting, ready
 
 
 def _plain(place: Place) -> str:

@@ -13,6 +13,8 @@ from tests.benchmarks.site import MEGABYTE
 FLAT = 1.0
 #: How much more there may be at the end than when the first third was over, where old rows are taken away.
 BOUNDED = 1.5
+#: The share of what comes that may be left over: a backlog that grows no faster is chance.
+LEFT = 0.02
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Sample:
     prefect: Kept
     notifications: int
     waiting: int
+    ready: int
 
 
 @dataclass
@@ -37,7 +40,7 @@ class Soaked:
 
     HEAD = (
         "   minute  worker MB  server MB   store MB  Prefect MB  flow runs  task runs    events      logs"
-        "  notifications   waiting"
+        "  notifications   waiting     ready"
     )
 
     def row(self) -> str:
@@ -47,7 +50,7 @@ class Soaked:
             f"{one.prefect.rows[table]:>{width}}" for table, width in zip(TABLES, (11, 11, 10, 10), strict=True)
         )
         sizes = f"{one.worker:11.0f}{one.server:11.0f}{one.store:11.1f}{one.prefect.used / MEGABYTE:12.1f}"
-        return f"{one.at / 60:9.1f}{sizes}{rows}{one.notifications:>15,}{one.waiting:>10,}"
+        return f"{one.at / 60:9.1f}{sizes}{rows}{one.notifications:>15,}{one.waiting:>10,}{one.ready:>10,}"
 
     def verdict(self, seconds: float) -> str:
         """Whether memory is flat over the last two thirds, what Prefect's database takes, and what its vacuum does."""
@@ -61,8 +64,19 @@ class Soaked:
         ):
             slope = 60 * _slope([one.at for one in late], values)
             verdict = "reached" if slope < FLAT else "missed"
-            lines.append(f"memory of the {name}: {slope:+.2f} MB a minute · aim < {FLAT:g}: {verdict}")
-        return "\n".join(f"  {line}" for line in [*lines, self._growth(seconds), *self._vacuum(late)])
+            each = 1024 * slope / max(1e-9, 60 * _slope([one.at for one in late], [one.notifications for one in late]))
+            grown = f"{slope:+.2f} MB a minute, {each:+.1f} KB a notification"
+            lines.append(f"memory of the {name}: {grown} · aim < {FLAT:g} MB a minute: {verdict}")
+        lines += [self._backlog(late), self._growth(seconds), *self._vacuum(late)]
+        return "\n".join(f"  {line}" for line in lines)
+
+    def _backlog(self, late: Sequence[Sample]) -> str:
+        """What nobody works on although it could be: it may not grow with the time."""
+        slope = 60 * _slope([one.at for one in late], [one.ready for one in late])
+        asked = 60 * _slope([one.at for one in late], [one.notifications for one in late])
+        verdict = "reached" if slope <= LEFT * asked else "missed"
+        share = f"{slope:+,.0f} a minute of {asked:,.0f} made"
+        return f"backlog: at most {max(one.ready for one in late):,} ready, {share} · aim not growing: {verdict}"
 
     def _growth(self, seconds: float) -> str:
         """Before anything is old, everything written stays: the first third."""
