@@ -13,6 +13,8 @@ from tests.engine.dev_world import PATIENCE
 from tests.engine.operator_world import Operator, soon
 from tests.eventually import eventually_sync
 
+pytestmark = pytest.mark.long
+
 CANCELLED = ("cancelled", "cancelled_in_prefect")
 BROKEN = "{% block subject %}News{% endblock %}\n{% block body %}\n{{ payload.taskUrl }}{% endblock %}\n"
 

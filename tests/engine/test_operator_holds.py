@@ -19,6 +19,8 @@ from tests.engine.dev_world import PATIENCE, ROOT
 from tests.engine.operator_world import Operator
 from tests.eventually import eventually_sync
 
+pytestmark = pytest.mark.long
+
 ALERT = "alert-on-failure"
 
 

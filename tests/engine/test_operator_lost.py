@@ -18,6 +18,8 @@ from tests.engine.dev_world import PATIENCE
 from tests.engine.operator_world import Operator
 from tests.eventually import eventually_sync
 
+pytestmark = pytest.mark.long
+
 #: A worker that is patient for seconds where the real one is for a minute.
 HASTY = """\
 import sys

@@ -27,6 +27,8 @@ from tests.engine.services_world import free_port
 from tests.eventually import eventually_sync
 from tests.house.source import ROOT
 
+pytestmark = pytest.mark.long
+
 PATIENCE = 120
 REMINDER = "deadline-reminder"
 

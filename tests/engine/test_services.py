@@ -21,6 +21,8 @@ from tests.eventually import eventually_sync
 from tests.house.source import ROOT
 from tests.postgres import FAST, Server, Unavailable
 
+pytestmark = pytest.mark.long
+
 PEOPLE = 25
 #: A load goes on until everybody has done some of it, but not for ever.
 LEAST, MOST = 8, 80

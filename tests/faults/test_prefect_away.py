@@ -11,6 +11,8 @@ import pytest
 
 from tests.faults.outage_world import Outage
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def outage(tmp_path: Path, sqlite_url: str) -> Iterator[Outage]:
