@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -113,6 +114,8 @@ class PrefectRinger:
             return
         for alarm in await self.engine.read(alarms.unarmed, list(self.engine.registry.workflows), ARMED):
             await self._arm(alarm)
+        for alarm in await self.engine.read(alarms.armed_beyond, ARMED):
+            await self._disarm(alarm)
 
     async def _registered(self) -> bool:
         """Whether there are deployments; nobody is kept for long, for meanwhile Prefect may count as away."""
@@ -132,6 +135,12 @@ class PrefectRinger:
             idempotency_key=f"{installation}:{alarm.id}",
         )
         await self.engine.write(alarms.armed, alarm.id, str(flow_run.id), clock.now())
+
+    async def _disarm(self, alarm: Any) -> None:
+        """Nearer ones have come: this one is armed again when they have rung."""
+        if await self.engine.write(alarms.renew, [alarm.id]):
+            with suppress(ObjectNotFound):
+                await self.client.delete_flow_run(UUID(alarm.flow_run))
 
     async def _installed(self) -> str:
         if not self._installation:

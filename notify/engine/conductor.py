@@ -34,6 +34,8 @@ SWEEP = 30.0
 PATIENCE = 1.0
 #: Batches at work at the same time: more only wait for the same cores and the same server.
 SIDE_BY_SIDE = 4
+#: Seconds after which a workflow that waits for a place goes before those of higher priority.
+FAIR = 5.0
 #: Seconds that flow runs have to end when the worker stops while Prefect is away.
 GRACE = 10.0
 
@@ -61,6 +63,8 @@ class Conductor:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _busy_at: float = 0.0
     _swept_at: float = 0.0
+    #: Since when a busy workflow has waited for a place.
+    _since: dict[str, float] = field(default_factory=lambda: dict[str, float]())
 
     def __post_init__(self) -> None:
         self._urgent = self._lane(self.aside.ring)
@@ -118,8 +122,8 @@ class Conductor:
         busy = [workflow for workflow in await local.busy(self.engine) if not self.engine.holds(workflow)]
         if self.presence.away:
             self._flow_runs.let_go()
-        for workflow in self._by_priority(busy):
-            self._lane_of(workflow).start(workflow)
+        for workflow in self._in_turn(busy):
+            self._begin(workflow)
         if not self.engine.holds(DELIVER) and await self.engine.read(messages.due, clock.now()):
             self._due.start(DELIVER)
         if matched or busy:
@@ -136,9 +140,23 @@ class Conductor:
             log.exception("a page could not be matched; it is tried again")
             return 0
 
-    def _by_priority(self, busy: Sequence[str]) -> list[str]:
-        known = self.engine.registry.workflows
-        return sorted(busy, key=lambda id_: (not known[id_].urgent, -known[id_].priority))
+    def _begin(self, workflow: str) -> None:
+        lane = self._lane_of(workflow)
+        lane.start(workflow)
+        if workflow in lane.tasks:
+            self._since.pop(workflow, None)
+
+    def _in_turn(self, busy: Sequence[str]) -> list[str]:
+        """By priority; but whoever has waited for long for one of the places goes before those who had theirs."""
+        known, now = self.engine.registry.workflows, time.monotonic()
+        waiting = [id_ for id_ in busy if id_ not in self._lane_of(id_).tasks]
+        self._since = {id_: self._since.get(id_, now) for id_ in waiting}
+
+        def turn(id_: str) -> tuple[float, bool, int]:
+            since = self._since.get(id_, now)
+            return since if now - since > FAIR else now, not known[id_].urgent, -known[id_].priority
+
+        return sorted(busy, key=turn)
 
     def _lane_of(self, workflow: str) -> Lane:
         """Urgent workflows wait for nobody; the others are flow runs, except while Prefect is away."""

@@ -94,8 +94,9 @@ async def _deliver(
     try:
         for wave in takewhile(lambda _: not stop(), _waves(queued, max(1, provider.concurrency // 2))):
             begun = await engine.write(_turn, token, provider.id, finished, wave)
-            finished = await on_their_way if on_their_way else []
-            on_their_way = asyncio.create_task(_call(provider, begun))
+            # A call begins as soon as its attempt is written: what is written and not begun would end as unknown.
+            before, on_their_way = on_their_way, asyncio.create_task(_call(provider, begun))
+            finished = await before if before else []
     finally:
         rest = await on_their_way if on_their_way else []
         await engine.write(_turn, token, provider.id, [*finished, *rest], [])

@@ -149,7 +149,7 @@ def _spare_the_collector() -> None:
     """What was loaded stays for good: looking through it again and again took a tenth of the time of a batch."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(20_000, 10, 10)
 
 
 async def _forever(work: Work, seconds: float) -> None:

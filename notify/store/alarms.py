@@ -39,6 +39,13 @@ def unarmed(connection: sa.Connection, environment: str, workflows: Sequence[str
     return list(connection.execute(query))
 
 
+def armed_beyond(connection: sa.Connection, environment: str, limit: int) -> list[Any]:
+    """Alarms that have a flow run though `limit` nearer ones of their workflow are there."""
+    place = sa.func.row_number().over(partition_by=_AL.workflow, order_by=_AL.bucket).label("place")
+    found = sa.select(alarms, place).where(_AL.environment == environment).subquery()
+    return list(connection.execute(sa.select(found).where(found.c.place > limit, found.c.flow_run.is_not(None))))
+
+
 def armed(connection: sa.Connection, environment: str, alarm: str, flow_run: str, now: datetime) -> None:
     """A scheduled flow run stands for this alarm."""
     connection.execute(
@@ -107,12 +114,16 @@ def drop(connection: sa.Connection, environment: str, ids: Sequence[str]) -> lis
     return list(connection.execute(gone).scalars())
 
 
-def renew(connection: sa.Connection, environment: str, ids: Sequence[str]) -> None:
-    """Give these alarms new ids and no flow run: Prefect remembers the old ids for ever and answers with dead runs."""
+def renew(connection: sa.Connection, environment: str, ids: Sequence[str]) -> int:
+    """Give these alarms new ids and no flow run: Prefect remembers the old ids for ever and answers with dead runs.
+
+    Returns how many were still there.
+    """
     mine = sa.and_(_AL.environment == environment, among(_AL.id, ids))
     rows = connection.execute(alarms.delete().where(mine).returning(_AL.workflow, _AL.bucket)).all()
     for row in rows:
         want(connection, environment, row.workflow, [row.bucket])
+    return len(rows)
 
 
 def working(

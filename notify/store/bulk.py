@@ -104,7 +104,8 @@ def given(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *name
         return found.table_valued(*columns, name="given")
     each = sa.func.json_each(sa.literal(_json(rows), sa.Text)).table_valued("value")
     picked = [sa.literal_column(_extracted(table.c[name]), table.c[name].type).label(name) for name in names]
-    return sa.select(*picked).select_from(each.alias("r")).subquery("given")
+    # Materialised, because SQLite would read the JSON again for each row of the table it joins.
+    return sa.select(*picked).select_from(each.alias("r")).cte("given").prefix_with("MATERIALIZED")
 
 
 def _json(rows: Sequence[Row]) -> str:

@@ -22,7 +22,7 @@ from tests.world import migrated
 
 N, M, A = tables.notifications.c, tables.messages.c, tables.attempts.c
 #: The calls the SendGrid adapter makes at once.
-WAVE = 32
+WAVE = 64
 PEOPLE = [f"person-{number}" for number in range(WAVE + 8)]
 SOURCE = """
 async def hold() -> str:
@@ -52,7 +52,7 @@ TEMPLATES = ("held/note.in_app", "held/note.email", "again/note.email", "once/no
 
 
 class Holding:
-    """Accepts, but lets the calls of the first wave wait for their answer until they are released."""
+    """Accepts, but lets the first calls, as many as are made at once, wait for their answer until they are released."""
 
     def __init__(self) -> None:
         self.waiting = 0
@@ -123,14 +123,14 @@ def test_it_decides_nothing_twice(request: pytest.FixtureRequest, tmp_path: Path
 def test_it_begins_no_call_whose_message_another_has_taken(
     request: pytest.FixtureRequest, tmp_path: Path, workflow: str, arrivals: int
 ) -> None:
-    """The first wave is under way: those calls are unknown. The second one has not begun, and never begins."""
+    """As many calls as may be are under way: those are unknown. The others have not begun, and never begin."""
     holding = Holding()
     with Sink(holding) as sink:
         lone = make(tmp_path, migrated(request, "postgresql"), sink)
         with lone.notify() as notify:
             notify.trigger(workflow, to=PEOPLE)
         with lone.process() as worker:
-            eventually_sync(lambda: holding.waiting == WAVE, "the first wave is under way")
+            eventually_sync(lambda: holding.waiting == WAVE, "the calls are under way")
             suspend_past_its_lease(lone, worker.pid, tables.messages)
             under_way = {mail.id for mail in sink.arrived}
             lone.settle()
