@@ -7,6 +7,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ async def hold() -> str:
     with (HERE / "starts").open("a") as file:
         file.write("started\\n")
     if (HERE / "starts").read_text().count("started") == 1:
-        await asyncio.to_thread((HERE / "gate").read_text)
+        await asyncio.to_thread(lambda: (HERE / "gate").open("rb", buffering=0).read(1))
     return "held"
 
 
@@ -100,9 +101,11 @@ def let_it_finish(lone: Lone, pid: int, release: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_it_decides_nothing_twice(request: pytest.FixtureRequest, tmp_path: Path, kind: str) -> None:
-    with Sink() as sink:
+    with Sink() as sink, ExitStack() as stack:
         lone = make(tmp_path, migrated(request, kind), sink)
         os.mkfifo(lone.flows / "gate")
+        # Open for both: whoever only writes would wait for a reader, and there may be none any more.
+        gate = stack.enter_context(open(os.open(lone.flows / "gate", os.O_RDWR), "wb", buffering=0))
         with lone.notify() as notify:
             notify.trigger("held", to=PEOPLE[0])
         with lone.process() as worker:
@@ -111,7 +114,7 @@ def test_it_decides_nothing_twice(request: pytest.FixtureRequest, tmp_path: Path
             lone.settle()
             everything = sa.select(N.id, N.status, N.finished_at, M.id, M.status, M.attempts, M.sent_at)
             by_another = lone.rows(everything.join(tables.messages, M.notification == N.id).order_by(M.id))
-            let_it_finish(lone, worker.pid, lambda: (lone.flows / "gate").write_text("go on"))
+            let_it_finish(lone, worker.pid, lambda: gate.write(b"go on"))
 
         assert [(row[1], row[4]) for row in by_another if row[5]] == [("completed", "sent")]
         assert lone.rows(everything.join(tables.messages, M.notification == N.id).order_by(M.id)) == by_another
