@@ -120,7 +120,8 @@ class PrefectRinger:
     async def _registered(self) -> bool:
         """Whether there are deployments; nobody is kept for long, for meanwhile Prefect may count as away."""
         try:
-            await asyncio.wait_for(self.registered.wait(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                await self.registered.wait()
         except TimeoutError:
             return False
         return True

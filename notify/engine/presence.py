@@ -44,7 +44,8 @@ class Presence:
     async def look(self, ask: Callable[[], Awaitable[object]]) -> None:
         """Ask once. Whatever is not an answer in time counts as none: a refusal, an error, silence."""
         try:
-            await asyncio.wait_for(ask(), ANSWER)
+            async with asyncio.timeout(ANSWER):
+                await ask()
         except Exception as error:
             self._no_answer(error)
         else:

@@ -117,7 +117,8 @@ class Service:
     async def _asked(self, work: Work, limit: float | None = POLL_LIMIT) -> None:
         """What is nothing without an answer is not asked for while there is none."""
         if self.presence.answers:
-            await asyncio.wait_for(work(), limit)
+            async with asyncio.timeout(limit):
+                await work()
 
     async def _look_at_holds(self) -> None:
         """What an operator paused is not begun, also while nobody answers."""
@@ -153,10 +154,12 @@ def _spare_the_collector() -> None:
 
 
 async def _forever(work: Work, seconds: float) -> None:
-    """Again and again; a Prefect server that does not answer is met again."""
-    while True:
+    """Again and again, until the worker ends; a Prefect server that does not answer is met again."""
+    while not runtime.is_closing():
         try:
             await work()
         except Exception as error:
             log.warning("%s; trying again", str(error) or type(error).__name__)
-        await asyncio.sleep(seconds)
+        # A cancellation may have been lost in a library on its way here.
+        if not runtime.is_closing():
+            await asyncio.sleep(seconds)
