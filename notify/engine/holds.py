@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
-from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.orchestration.routes import ServerRoutes
 
 from notify.engine.context import Engine, Held
 from notify.engine.pool import POOL
 
-#: Deployments read at once.
+#: Paused deployments, and limits, read at once.
 PAGE = 200
+#: What Prefect calls the limit of a deployment, before its id.
+_LIMIT = "deployment:"
 Say = Callable[[str], None]
 
 
@@ -33,9 +35,8 @@ class Holds:
     async def look(self, engine: Engine) -> None:
         """Ask again, let the engine know, and say what changed."""
         pool = await self.client.read_work_pool(POOL)
-        found = await self._read()
-        self.paused = {one.id for one in found if one.paused}
-        self.limited = {one.id for one in found if one.global_concurrency_limit is not None}
+        self.paused = await self._paused()
+        self.limited = await self._limited()
         names = {name for name, id_ in self.deployments.items() if id_ in self.paused and _holds(name)}
         held = Held(everything=bool(pool.is_paused), names=frozenset(name.partition("/")[0] for name in names))
         if held != engine.held:
@@ -43,12 +44,24 @@ class Holds:
             engine.held = held
             engine.bell.set()
 
-    async def _read(self) -> list[DeploymentResponse]:
-        ids = list(self.deployments.values())
-        found: list[DeploymentResponse] = []
-        for some in (ids[start : start + PAGE] for start in range(0, len(ids), PAGE)):
-            ours = DeploymentFilter(id=DeploymentFilterId(any_=some))
-            found += await self.client.read_deployments(deployment_filter=ours, limit=PAGE)
+    async def _paused(self) -> set[UUID]:
+        """Only what is paused is read: Prefect takes long over a deployment with schedules."""
+        found = await self._listed("/deployments/filter", deployments={"paused": {"eq_": True}})
+        return {UUID(one["id"]) for one in found} & set(self.deployments.values())
+
+    async def _limited(self) -> set[UUID]:
+        names = [one["name"] for one in await self._listed("/v2/concurrency_limits/filter")]
+        return {UUID(name.removeprefix(_LIMIT)) for name in names if name.startswith(_LIMIT)}
+
+    async def _listed(self, path: ServerRoutes, **filters: Any) -> list[dict[str, Any]]:
+        """The server's own words: the client's models lack some of them."""
+        found: list[dict[str, Any]] = []
+        while len(found) % PAGE == 0:
+            page = {**filters, "limit": PAGE, "offset": len(found)}
+            some = (await self.client.request("POST", path, json=page)).json()
+            if not some:
+                break
+            found += some
         return found
 
     def _tell(self, before: Held, now: Held) -> None:
