@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parseaddr, parsedate_to_datetime
@@ -11,8 +11,7 @@ from http import HTTPStatus
 from typing import Any
 
 import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
+from yarl import URL
 
 from notify import clock
 from notify.channels import base, http, mail
@@ -30,7 +29,7 @@ _LONGEST_WAIT = 86_400.0
 class SendGridProvider:
     """202 is ACCEPTED, with `X-Message-Id`; 429 and 5xx are RETRY, after the wait the answer asks for; every other
     answer is REJECTED with its text. No answer is UNKNOWN, no connection RETRY. Not idempotent: SendGrid has no key
-    for it. One client for each event loop is kept.
+    for it. One session for each event loop is kept.
     """
 
     id = "sendgrid"
@@ -43,9 +42,7 @@ class SendGridProvider:
         *,
         timeout: float = 10,
         concurrency: int = 64,
-        transport: Callable[[], httpx.AsyncBaseTransport] | None = None,
     ) -> None:
-        """`transport` makes another transport than aiohttp's, as for tests; called once for each event loop."""
         self.timeout = timeout
         self.concurrency = concurrency
         self._sender = mail.Sender.of(settings)
@@ -54,9 +51,9 @@ class SendGridProvider:
         self._posts = http.Posts(
             self._url,
             {"Authorization": f"Bearer {self._key}"},
-            transport or self._aiohttp,
+            connections=concurrency,
             # Connecting is given half the time, so that the limit on the whole call never falls while connecting.
-            httpx.Timeout(timeout, connect=timeout / 2, pool=timeout / 2),
+            connect=timeout / 2,
         )
 
     async def send(self, dispatches: Sequence[Dispatch]) -> list[Outcome]:
@@ -64,22 +61,19 @@ class SendGridProvider:
         return await base.send_each(dispatches, self._send, concurrency=self.concurrency, timeout=self.timeout)
 
     async def aclose(self) -> None:
-        """Close the running loop's client."""
+        """Close the running loop's session."""
         await self._posts.aclose()
 
     async def _send(self, call: Call) -> Outcome:
         page = payload(mail.read(call.dispatch, self.id), self._sender)
         call.stage = Stage.HANDED_OVER
         try:
-            response = await self._posts.post(page)
-        except httpx.HTTPError as problem:
-            if _never_connected(problem):
+            answer = await self._posts.post(page)
+        except aiohttp.ClientError as problem:
+            if http.never_connected(problem):
                 call.stage = Stage.CONNECTING
             return call.lost(base.describe(problem))
-        return _outcome(response)
-
-    def _aiohttp(self) -> httpx.AsyncBaseTransport:
-        return AiohttpTransport(limits=httpx.Limits(max_connections=self.concurrency, keepalive_expiry=5))
+        return _outcome(answer)
 
 
 def payload(letter: mail.Letter, sender: mail.Sender) -> dict[str, Any]:
@@ -105,13 +99,13 @@ def _person(name: str, address: str) -> dict[str, str]:
     return {"email": address, "name": name} if name else {"email": address}
 
 
-def _outcome(response: httpx.Response) -> Outcome:
-    status = response.status_code
+def _outcome(answer: http.Answer) -> Outcome:
+    status = answer.status
     if status == HTTPStatus.ACCEPTED:
-        return Outcome(OutcomeKind.ACCEPTED, provider_message_id=response.headers.get("x-message-id"))
-    detail = base.excerpt(f"HTTP {status} {response.text}")
+        return Outcome(OutcomeKind.ACCEPTED, provider_message_id=answer.headers.get("x-message-id"))
+    detail = base.excerpt(f"HTTP {status} {answer.text}")
     if status == HTTPStatus.TOO_MANY_REQUESTS or status >= 500:
-        return Outcome(OutcomeKind.RETRY, detail=detail, retry_after=retry_after(response.headers))
+        return Outcome(OutcomeKind.RETRY, detail=detail, retry_after=retry_after(answer.headers))
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
         detail += " (check NOTIFY_SENDGRID_KEY and that NOTIFY_EMAIL_FROM is a verified sender)"
     return Outcome(OutcomeKind.REJECTED, detail=detail)
@@ -144,18 +138,6 @@ def _unix(value: str) -> datetime | None:
     return datetime.fromtimestamp(int(value), UTC) if re.fullmatch(r"[0-9]{1,11}", value) else None
 
 
-def _never_connected(problem: httpx.HTTPError) -> bool:
-    """True when the error proves that nothing was sent.
-
-    httpx-aiohttp calls every lost connection a ConnectTimeout, also one that took the whole request, so what aiohttp
-    said decides.
-    """
-    cause = problem.__cause__
-    if isinstance(cause, aiohttp.ClientError):
-        return isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-    return isinstance(problem, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-
-
 def _key(settings: Settings) -> str:
     key = settings.sendgrid_key.strip()
     if re.fullmatch(r"[!-~]+", key):
@@ -171,8 +153,8 @@ def _key(settings: Settings) -> str:
 
 
 def _url(settings: Settings) -> str:
-    with suppress(httpx.InvalidURL):
-        url = httpx.URL(settings.sendgrid_url)
+    with suppress(ValueError):
+        url = URL(settings.sendgrid_url)
         if url.scheme in ("http", "https") and url.host:
             return f"{settings.sendgrid_url.rstrip('/')}/v3/mail/send"
     raise InvalidSetting(

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +17,7 @@ import anyio.abc
 from prefect import Flow, flow_engine
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import WorkerFlowRunResponse
+from prefect.context import AsyncClientContext
 from prefect.exceptions import ObjectNotFound
 from prefect.flow_engine import run_flow_async
 from prefect.flows import load_flow_from_flow_run
@@ -172,8 +173,12 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         self, engine: Engine, *, until_idle: bool = False, started: Callable[[], None] = lambda: None
     ) -> Idle | None:
         """Work until stopped, or until nothing is left to do; then let runs come to their true end."""
-        async with self, relaying(engine):
+        async with self._one_client(), self, relaying(engine):
             return await self._serve(engine, until_idle, started)
+
+    def _one_client(self) -> AbstractAsyncContextManager[object]:
+        """Flow runs share a client: to make one costs a tenth of a short run. It asks for the server's version."""
+        return AsyncClientContext.get_or_create() if self.presence.answers else nullcontext()
 
     async def _serve(self, engine: Engine, until_idle: bool, started: Callable[[], None]) -> Idle | None:
         with _signals_left_alone():

@@ -103,10 +103,14 @@ def date(value: Any, pattern: str, zone: str | None = None) -> str:
 
 def when(value: Any, zone: str | None = None) -> str:
     """An instant as people say it, "Friday 2 October, 14:00", in their own zone; "UTC" is added where none is known."""
-    if value is None:
-        return ""
+    return "" if value is None else _spoken(_instant(value), zone)
+
+
+@lru_cache(maxsize=4096)
+def _spoken(instant: datetime, zone: str | None) -> str:
+    """Remembered, because a message says it in each of its parts, and often to many people."""
     known = _zone(zone)
-    local = _instant(value).astimezone(known or UTC)
+    local = instant.astimezone(known or UTC)
     return f"{local:%A} {local.day} {local:%B}, {local:%H:%M}" + ("" if known else " UTC")
 
 

@@ -44,10 +44,11 @@ class Database:
             _make_folder(self.url.database or "")
         self._reader = self._engine("BEGIN")
         self._writer = self._engine("BEGIN IMMEDIATE", size=1) if self.is_sqlite else self._reader
+        self._single = self._writer if self.is_sqlite else self._engine("", isolation_level="AUTOCOMMIT")
         self._write_lock = threading.RLock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="notify-store")
 
-    def _engine(self, begin: str, size: int = 8) -> sa.Engine:
+    def _engine(self, begin: str, size: int = 8, **options: Any) -> sa.Engine:
         engine = sa.create_engine(
             self.url,
             pool_size=size,
@@ -56,6 +57,7 @@ class Database:
             json_deserializer=_from_json,
             connect_args=_connect_args(self.is_sqlite),
             poolclass=sa.QueuePool,
+            **options,
         )
         if self.is_sqlite:
             event.listen(engine, "connect", _prepare_sqlite)
@@ -67,8 +69,8 @@ class Database:
 
     @property
     def engines(self) -> Sequence[sa.Engine]:
-        """The engines behind this database, for whoever counts or disturbs statements."""
-        return [self._reader] if self._reader is self._writer else [self._reader, self._writer]
+        """The engines behind this database, for whoever counts or disturbs statements; the last one writes."""
+        return [self._reader if self.is_sqlite else self._single, self._writer]
 
     @contextmanager
     def read(self) -> Generator[sa.Connection]:
@@ -93,8 +95,8 @@ class Database:
             with self.write() as connection:
                 yield connection
             return
-        with self._translated(), self._writer.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        with self._translated(), self._single.connect() as connection:
+            yield connection
 
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in one transaction; again from its start if the database chose it as a deadlock's victim."""

@@ -101,7 +101,9 @@ def main() -> None:
             " fsync and synchronous_commit on",
             flush=True,
         )
-        run = Run(asked, asked.logs or Path(folder), storage, sink)
+        logs = asked.logs or Path(folder)
+        logs.mkdir(parents=True, exist_ok=True)
+        run = Run(asked, logs, storage, sink)
         run.all()
         print(run.table())
 

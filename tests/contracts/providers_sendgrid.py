@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 from aiohttp import web
 
 from notify.channels.sendgrid import SendGridProvider
@@ -18,6 +17,8 @@ from tests.contracts.providers_mails import Hang, Received, settings
 
 @dataclass
 class Request:
+    method: str
+    path: str
     headers: Any
     page: dict[str, Any]
 
@@ -38,7 +39,10 @@ class SendGridWorld:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         page = json.loads(await request.read())
         self.peers.add(request.transport and request.transport.get_extra_info("peername"))
-        match page["personalizations"][0]["to"][0]["email"].partition("@")[0]:
+        who = page["personalizations"][0]["to"][0]["email"].partition("@")[0]
+        if who.startswith("status"):
+            return web.Response(status=int(who.removeprefix("status")), text="what they said")
+        match who:
             case "rejected":
                 return web.json_response({"errors": [{"message": "no such user"}]}, status=400)
             case "throttled":
@@ -50,7 +54,7 @@ class SendGridWorld:
             case "drop":
                 assert request.transport is not None
                 request.transport.abort()
-        self.requests.append(Request(request.headers.copy(), page))
+        self.requests.append(Request(request.method, request.path, request.headers.copy(), page))
         return web.Response(status=202, headers={"X-Message-Id": f"sg-{page['custom_args']['notify_message_id']}"})
 
 
@@ -67,7 +71,7 @@ def _read_page(page: dict[str, Any]) -> Received:
 
 
 @asynccontextmanager
-async def sendgrid_world(home: Path, transport: Any = None) -> AsyncIterator[SendGridWorld]:
+async def sendgrid_world(home: Path) -> AsyncIterator[SendGridWorld]:
     world = SendGridWorld()
     app = web.Application()
     app.router.add_post("/v3/mail/send", world.handle)
@@ -76,16 +80,10 @@ async def sendgrid_world(home: Path, transport: Any = None) -> AsyncIterator[Sen
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    world.provider = SendGridProvider(settings(home, sendgrid_url=url), concurrency=4, transport=transport)
+    world.provider = SendGridProvider(settings(home, sendgrid_url=url), concurrency=4)
     try:
         yield world
     finally:
         world.hang.release()
         await world.provider.aclose()
         await runner.cleanup()
-
-
-@asynccontextmanager
-async def sendgrid_httpx_world(home: Path) -> AsyncIterator[SendGridWorld]:
-    async with sendgrid_world(home, httpx.AsyncHTTPTransport) as world:
-        yield world

@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-import httpx
-
 from notify.channels.base import Provider
 from notify.channels.file import FileProvider
 from notify.channels.memory import MemoryProvider
@@ -16,7 +14,7 @@ from notify.channels.sendgrid import SendGridProvider
 from notify.channels.smtp import SmtpProvider
 from notify.model import Channel, Dispatch, Outcome, OutcomeKind
 from tests.contracts.providers_mails import Hang, Received, closed_port, read_mime, settings
-from tests.contracts.providers_sendgrid import sendgrid_httpx_world, sendgrid_world
+from tests.contracts.providers_sendgrid import sendgrid_world
 from tests.contracts.providers_smtp import smtp_world
 
 
@@ -84,8 +82,7 @@ def unreachable(kind: str, home: Path) -> Provider:
     port = closed_port()
     if kind == "smtp":
         return SmtpProvider(settings(home, smtp_url=f"smtp://127.0.0.1:{port}"))
-    transport = httpx.AsyncHTTPTransport if kind == "sendgrid over httpx" else None
-    return SendGridProvider(settings(home, sendgrid_url=f"http://127.0.0.1:{port}"), transport=transport)
+    return SendGridProvider(settings(home, sendgrid_url=f"http://127.0.0.1:{port}"))
 
 
 WORLDS: dict[str, Any] = {
@@ -93,5 +90,4 @@ WORLDS: dict[str, Any] = {
     "memory": memory_world,
     "smtp": smtp_world,
     "sendgrid": sendgrid_world,
-    "sendgrid over httpx": sendgrid_httpx_world,
 }

@@ -13,7 +13,7 @@ from notify.model import Channel, Content, Outcome, OutcomeKind
 from tests.contracts.providers_mails import kinds, mail
 from tests.contracts.providers_worlds import WORLDS, World, unreachable
 
-NETWORKED = ["smtp", "sendgrid", "sendgrid over httpx"]
+NETWORKED = ["smtp", "sendgrid"]
 
 
 @pytest.fixture

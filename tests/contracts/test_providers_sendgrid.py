@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from notify import clock
 from notify.channels import catalog, sendgrid
-from notify.channels.sendgrid import SendGridProvider
 from notify.errors import InvalidSetting
 from notify.model import Content, Outcome, OutcomeKind
 from tests.contracts.providers_mails import mail, settings
@@ -27,22 +25,16 @@ async def grid(tmp_path: Path) -> AsyncIterator[SendGridWorld]:
         yield made
 
 
-async def test_the_request_is_what_sendgrid_documents(tmp_path: Path) -> None:
-    requests: list[httpx.Request] = []
-
-    def accept(request: httpx.Request) -> httpx.Response:
-        requests.append(request)
-        return httpx.Response(202, headers={"X-Message-Id": "sg-1"})
-
-    provider = SendGridProvider(settings(tmp_path), transport=lambda: httpx.MockTransport(accept))
+async def test_the_request_is_what_sendgrid_documents(grid: SendGridWorld) -> None:
     headers = {"Reply-To": "Ann <ann@example.com>", "List-Unsubscribe": "<https://example.com/u>"}
-    [outcome] = await provider.send([mail(content=Content("Hi", "<p>Hi</p>", "Hi", {"headers": headers}))])
+    [outcome] = await grid.provider.send([mail(content=Content("Hi", "<p>Hi</p>", "Hi", {"headers": headers}))])
 
-    assert outcome == Outcome(OutcomeKind.ACCEPTED, provider_message_id="sg-1")
-    [request] = requests
-    assert (request.method, str(request.url)) == ("POST", "https://api.sendgrid.com/v3/mail/send")
+    assert outcome == Outcome(OutcomeKind.ACCEPTED, provider_message_id="sg-m-ada")
+    [request] = grid.requests
+    assert (request.method, request.path) == ("POST", "/v3/mail/send")
     assert request.headers["authorization"] == "Bearer SG.key"
-    assert json.loads(request.content) == {
+    assert request.headers["content-type"] == "application/json"
+    assert request.page == {
         "personalizations": [{"to": [{"email": "ada@example.com"}]}],
         "from": {"email": "notify@example.com", "name": "Zoë from notify"},
         "reply_to": {"email": "ann@example.com", "name": "Ann"},
@@ -70,10 +62,8 @@ async def test_one_client_keeps_its_connections(grid: SendGridWorld) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 413])
-async def test_any_other_answer_is_final_and_quoted(status: int, tmp_path: Path) -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(status, text="what they said"))
-
-    [outcome] = await SendGridProvider(settings(tmp_path), transport=lambda: transport).send([mail()])
+async def test_any_other_answer_is_final_and_quoted(status: int, grid: SendGridWorld) -> None:
+    [outcome] = await grid.provider.send([mail(f"status{status}@example.com")])
 
     assert outcome.kind is OutcomeKind.REJECTED
     assert f"{status} what they said" in (outcome.detail or "")
@@ -96,7 +86,7 @@ async def test_any_other_answer_is_final_and_quoted(status: int, tmp_path: Path)
 )
 def test_the_wait_is_read_from_seconds_or_a_date(headers: dict[str, str], seconds: float | None) -> None:
     with clock.use(clock.Frozen(datetime(2026, 1, 1, tzinfo=UTC))):
-        assert sendgrid.retry_after(httpx.Headers(headers)) == seconds
+        assert sendgrid.retry_after(CIMultiDict(headers)) == seconds
 
 
 @given(st.text(st.characters(codec="latin-1")), st.text(st.characters(codec="latin-1")))
