@@ -148,7 +148,7 @@ def test_a_database_killed_and_started_in_mid_batch_loses_nothing(tmp_path: Path
 
         statuses = Counter((row.channel, row.status) for row in world.messages())
         assert statuses == {("in_app", "delivered"): 60, ("email", "sent"): 60, ("push", "sent"): 60}
-        _each_once_but_for_unknown_calls(world)
+        _twice_only_after_an_unknown_call(world)
         assert violations(world) == []
 
 
@@ -164,10 +164,11 @@ def _at_call(number: int, act: Callable[[], object]) -> Callable[[Dispatch], Out
     return script
 
 
-def _each_once_but_for_unknown_calls(world: World) -> None:
+def _twice_only_after_an_unknown_call(world: World) -> None:
     end = End.of(world)
     assert end.unknown.total() <= 20
-    assert {id_: count for id_, count in end.accepted.items() if count != 1 + end.unknown[id_]} == {}
+    # A call whose attempt was written when its commit was cut off was never made: unknown, and sent once all the same.
+    assert {id_: count for id_, count in end.accepted.items() if not 1 <= count <= 1 + end.unknown[id_]} == {}
 
 
 def test_two_workers_share_one_sqlite_file(request: pytest.FixtureRequest, tmp_path: Path) -> None:
