@@ -10,6 +10,7 @@ from notify import clock
 from notify.engine import batch, delivery
 from notify.engine.context import Engine
 from notify.engine.ledger import Ledger
+from notify.engine.underway import Underway
 from notify.engine.work import Quietly, Tally
 from notify.workflow import Workflow
 
@@ -42,9 +43,10 @@ class Aside:
     async def _drive(self, workflow: Workflow, tally: Tally) -> None:
         started = time.monotonic()
         scope = batch.Scope(stop=self.stopping)
-        while not self.stopping() and await batch.work(self.engine, workflow, Quietly(), tally, scope):
-            if time.monotonic() - started > LONGEST:
-                return
+        async with Underway() as batches:
+            while not self.stopping() and await batches.work(self.engine, workflow, Quietly(), tally, scope):
+                if time.monotonic() - started > LONGEST:
+                    return
 
     async def deliver(self, _: str = "") -> None:
         """Make the attempts that are due."""

@@ -52,16 +52,37 @@ class Scope:
 
 
 async def work(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope | None = None) -> bool:
-    """Wake, close, claim and drive once; False when there was nothing to do."""
-    scope = scope or Scope()
+    """Wake, close, claim, drive and deliver once; False when there was nothing to do."""
+    return await (await begin(engine, workflow, stage, tally, scope or Scope()))
+
+
+async def begin(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope) -> asyncio.Task[bool]:
+    """Wake, close, claim and drive once. The task answered delivers, and then gives the claim back.
+
+    It is over when there was nothing to do, and its result is False; what it raises is not raised here.
+    """
     if scope.event is None:
         now = clock.now()
         await scope.consult(engine, workflow.id, now)
         await rouse(engine, workflow, now)
+    driven = asyncio.get_running_loop().create_future()
+    over = asyncio.create_task(_hold(engine, workflow, stage, tally, scope, driven))
+    try:
+        await asyncio.wait([driven, over], return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        over.cancel()
+        await asyncio.wait([over])
+        raise
+    return over
+
+
+async def _hold(
+    engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope, driven: asyncio.Future[None]
+) -> bool:
     token = new_id()
     with heartbeat(engine, token):
         try:
-            return await _drive_claimed(engine, workflow, stage, tally, token, scope)
+            return await _drive_claimed(engine, workflow, stage, tally, token, scope, driven)
         finally:
             if scope.cancelled():
                 tally.cancelled |= set(await engine.write(call_off_held, engine.registry, token))
@@ -93,7 +114,13 @@ def _release(connection: sa.Connection, environment: str, token: str) -> None:
 
 
 async def _drive_claimed(
-    engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, token: str, scope: Scope
+    engine: Engine,
+    workflow: Workflow,
+    stage: Stage,
+    tally: Tally,
+    token: str,
+    scope: Scope,
+    driven: asyncio.Future[None],
 ) -> bool:
     claimed = await engine.write(_claim, engine, workflow, token, scope)
     if not claimed.notifications:
@@ -106,6 +133,7 @@ async def _drive_claimed(
         await performer.finish(endings)
     try:
         await drive(players, performer, scope.stop)
+        driven.set_result(None)
     finally:
         await _all_of(performer.deliveries)
     return True

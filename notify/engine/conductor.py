@@ -14,7 +14,6 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from notify import clock
 from notify.engine import local, match
 from notify.engine.aside import DELIVER, Aside
 from notify.engine.context import Engine
@@ -23,7 +22,6 @@ from notify.engine.lanes import Lane, Ring
 from notify.engine.presence import Presence
 from notify.engine.sweep import sweep_rows
 from notify.errors import NotifyError
-from notify.store import messages
 
 log = logging.getLogger("notify.conductor")
 #: Seconds between probes when lately busy, when quiet, and how long "lately" is.
@@ -118,18 +116,21 @@ class Conductor:
 
     async def _turn(self) -> None:
         self.engine.bell.clear()
-        matched = await self._match()
-        busy = [workflow for workflow in await local.busy(self.engine) if not self.engine.holds(workflow)]
+        found = await local.look(self.engine)
+        matched = found.unmatched and await self._match()
+        if matched:
+            found = await local.look(self.engine)
+        busy = [workflow for workflow in local.busy(self.engine, found) if not self.engine.holds(workflow)]
         if self.presence.away:
             self._flow_runs.let_go()
         for workflow in self._in_turn(busy):
             self._begin(workflow)
-        if not self.engine.holds(DELIVER) and await self.engine.read(messages.due, clock.now()):
+        if found.undelivered and not self.engine.holds(DELIVER):
             self._due.start(DELIVER)
         if matched or busy:
             self._busy_at = time.monotonic()
         await self._keep_house()
-        if not self.presence.away:
+        if found.unarmed and not self.presence.away:
             self._arming.start("")
 
     async def _match(self) -> int:

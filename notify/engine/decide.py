@@ -132,7 +132,8 @@ def _write(
     started: datetime,
 ) -> tuple[list[Answer], list[Queued]]:
     environment = engine.environment
-    mine = notifications.lock(connection, environment, [one.request.claimed.id for one in verdicts], token)
+    ids = [one.request.claimed.id for one in verdicts]
+    mine = notifications.lock(connection, environment, ids, token, shared=True)
     kept = [one for one in verdicts if one.request.claimed.id in mine]
     now = clock.now()
     rows = [_message(environment, workflow, one, token, now) for one in kept]

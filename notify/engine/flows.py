@@ -24,6 +24,7 @@ from notify.engine.context import Engine
 from notify.engine.reconcile import consult
 from notify.engine.sentences import people, remedy, sentence, stopped
 from notify.engine.stage import PrefectStage
+from notify.engine.underway import Underway
 from notify.engine.work import Tally
 from notify.errors import NotifyError
 from notify.store import alarms, cancellations, retries
@@ -165,17 +166,18 @@ class Run:
     async def drive(self, scope: batch.Scope, *, keep_on: bool = False) -> None:
         """Work until there is nothing left; with `keep_on`, also on what arrives meanwhile, unless it is held."""
         started = quiet_since = time.monotonic()
-        while not (self.stopping() or (keep_on and self.engine.holds(self.workflow.id))):
-            self.engine.bell.clear()
-            if await batch.work(self.engine, self.workflow, PrefectStage(), self.tally, scope):
-                quiet_since = time.monotonic()
-            elif not keep_on or time.monotonic() - quiet_since > IDLE:
-                return
-            else:
-                await _rung_within(self.engine, IDLE / 4)
-            self.again = True
-            if time.monotonic() - started > LONGEST:
-                return
+        async with Underway() as batches:
+            while not (self.stopping() or (keep_on and self.engine.holds(self.workflow.id))):
+                self.engine.bell.clear()
+                if await batches.work(self.engine, self.workflow, PrefectStage(), self.tally, scope):
+                    quiet_since = time.monotonic()
+                elif not keep_on or time.monotonic() - quiet_since > IDLE:
+                    return
+                else:
+                    await _rung_within(self.engine, IDLE / 4)
+                self.again = True
+                if time.monotonic() - started > LONGEST:
+                    return
 
     def state(self, said: str | None = None) -> State:
         """How the run ends, with a sentence an operator can act on."""

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from notify import clock
 from notify.engine.context import Engine
 from notify.model import NotificationStatus
-from notify.store import backlog, events, fanouts, messages, windows
+from notify.store import backlog, events, messages, probe, windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,11 @@ async def look(engine: Engine) -> Idle:
 
 def _look(connection: sa.Connection, environment: str, known: set[str], held: bool, now: datetime) -> Idle:
     """What waits for a workflow that is not here, or that an operator holds, is not to be done now."""
-    at_work = {
-        *fanouts.open_workflows(connection, environment),
-        *backlog.workflows_with(connection, environment, NotificationStatus.READY, NotificationStatus.RUNNING),
-        *windows.due_workflows(connection, environment, now),
-        *backlog.due_workflows(connection, environment, now),
-    }
+    found = probe.look(connection, environment, tuple(sorted(known)), now)
+    held_by_workers = backlog.workflows_with(connection, environment, NotificationStatus.RUNNING)
     nothing = (
-        not at_work & known
-        and not events.pending(connection, environment, now)
+        not (found.busy | held_by_workers.keys()) & known
+        and not found.unmatched
         and (held or not messages.undelivered(connection, environment, now))
     )
     return Idle(nothing, [*_sleepers(connection, environment), *_rest(connection, environment, now)])

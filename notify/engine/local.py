@@ -5,13 +5,12 @@ Used by the test kit, which moves the clock, and by a worker whose Prefect serve
 
 from __future__ import annotations
 
-import sqlalchemy as sa
-
 from notify import clock
 from notify.engine import batch, delivery, match
 from notify.engine.context import Engine
 from notify.engine.work import Quietly, Stage, Tally
-from notify.store import backlog, fanouts, windows
+from notify.store import probe
+from notify.store.probe import Found
 
 #: Rounds after which a world that never settles is reported rather than waited for.
 _ROUNDS = 10_000
@@ -23,7 +22,7 @@ async def settle(engine: Engine, stage: Stage | None = None) -> Tally:
     tally = Tally()
     for _ in range(_ROUNDS):
         done = await match.match_page(engine)
-        for workflow in await busy(engine):
+        for workflow in busy(engine, await look(engine)):
             done += await batch.work(engine, engine.registry.workflow(workflow), stage, tally)
         done += await delivery.deliver_due(engine)
         if not done:
@@ -31,16 +30,11 @@ async def settle(engine: Engine, stage: Stage | None = None) -> Tally:
     raise RuntimeError(f"still not settled after {_ROUNDS} rounds")
 
 
-async def busy(engine: Engine) -> list[str]:
-    """The workflows that have something to do now: a ready notification, a due sleeper or a window past its end."""
-    return await engine.read(_busy, engine)
+async def look(engine: Engine) -> Found:
+    """What there is to do now."""
+    return await engine.read(probe.look, tuple(engine.registry.workflows), clock.now())
 
 
-def _busy(connection: sa.Connection, environment: str, engine: Engine) -> list[str]:
-    known = list(engine.registry.workflows)
-    now = clock.now()
-    ready = set(backlog.ready_workflows(connection, environment, known))
-    ready |= set(fanouts.open_workflows(connection, environment))
-    ready |= set(windows.due_workflows(connection, environment, now))
-    ready |= set(backlog.due_workflows(connection, environment, now))
-    return [workflow for workflow in known if workflow in ready]
+def busy(engine: Engine, found: Found) -> list[str]:
+    """The workflows of this process that have something to do, in the order of their files."""
+    return [workflow for workflow in engine.registry.workflows if workflow in found.busy]

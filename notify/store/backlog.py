@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,21 +37,16 @@ def workflows_with(connection: sa.Connection, environment: str, *statuses: Notif
     return {workflow: count for workflow, count in connection.execute(query)}
 
 
-def ready_workflows(connection: sa.Connection, environment: str, known: Sequence[str]) -> list[str]:
-    """Which of the known workflows have a notification ready: one probe of the index each, however many are ready."""
-    probes = [
-        sa.select(sa.literal(workflow).label("workflow")).where(
-            sa.exists().where(_N.environment == environment, _N.workflow == workflow, _N.status == READY)
-        )
-        for workflow in known
-    ]
-    return list(connection.execute(sa.union_all(*probes)).scalars()) if probes else []
+def if_ready(environment: Any, workflow: str) -> sa.Select[Any]:
+    """The workflow, if one of its notifications is ready: one probe of the index, however many are."""
+    ready = sa.exists().where(_N.environment == environment, _N.workflow == workflow, _N.status == READY)
+    return sa.select(sa.literal(workflow).label("workflow")).where(ready)
 
 
-def due_workflows(connection: sa.Connection, environment: str, now: datetime) -> list[str]:
-    """Workflows with a sleeper that is due."""
+def with_due(environment: Any, now: Any) -> sa.Select[Any]:
+    """The workflows with a sleeper that is due."""
     query = sa.select(_N.workflow).where(_N.environment == environment, _N.status == WAITING, _N.wake_at <= now)
-    return list(connection.execute(query.distinct()).scalars())
+    return query.distinct()
 
 
 def sleeping(connection: sa.Connection, environment: str) -> list[Any]:

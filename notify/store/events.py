@@ -169,11 +169,11 @@ def omit(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> No
     insert_new(connection, omissions, [{"environment": environment, **row} for row in rows])
 
 
-def pending(connection: sa.Connection, environment: str, now: datetime) -> bool:
+def is_pending(environment: Any, now: Any) -> sa.ColumnElement[bool]:
     """Whether anything waits to be taken in or matched now."""
     in_outbox = sa.exists().where(outbox.c.environment == environment)
     due = sa.exists().where(events.c.environment == environment, events.c.matched_at.is_(None), events.c.ts <= now)
-    return bool(connection.execute(sa.select(sa.or_(in_outbox, due))).scalar())
+    return sa.or_(in_outbox, due)
 
 
 def watermark(connection: sa.Connection, environment: str, now: datetime) -> datetime:

@@ -117,10 +117,9 @@ def cancel(connection: sa.Connection, environment: str, transaction_id: str, now
     )
 
 
-def open_workflows(connection: sa.Connection, environment: str) -> list[str]:
-    """Workflows whose broadcasts have not reached everybody yet."""
-    query = sa.select(_F.workflow).where(_F.environment == environment, _F.state == OPEN).distinct()
-    return list(connection.execute(query).scalars())
+def with_broadcasts(environment: Any) -> sa.Select[Any]:
+    """The workflows whose broadcasts have not reached everybody yet."""
+    return sa.select(_F.workflow).where(_F.environment == environment, _F.state == OPEN).distinct()
 
 
 def oldest(connection: sa.Connection, environment: str, workflow: str) -> datetime | None:

@@ -152,13 +152,12 @@ def release(connection: sa.Connection, environment: str, token: str) -> None:
     connection.execute(messages.update().where(mine).values(claim=None, lease_until=None))
 
 
-def due(connection: sa.Connection, environment: str, now: datetime) -> bool:
+def is_due(environment: Any, now: Any) -> sa.ColumnElement[bool]:
     """Whether a message waits that nobody delivers now."""
     free = sa.or_(_M.claim.is_(None), _M.lease_until < database_now())
-    query = sa.exists().where(
+    return sa.exists().where(
         _M.environment == environment, _M.status == MessageStatus.QUEUED, _M.next_attempt_at <= now, free
     )
-    return bool(connection.execute(sa.select(query)).scalar())
 
 
 def undelivered(connection: sa.Connection, environment: str, now: datetime) -> int:

@@ -147,14 +147,10 @@ def next_close(connection: sa.Connection, environment: str, workflow: str) -> da
     return connection.execute(query).scalar()
 
 
-def due_workflows(connection: sa.Connection, environment: str, now: datetime) -> list[str]:
-    """Workflows that have a window past its end."""
-    query = (
-        sa.select(_W.workflow)
-        .where(_W.environment == environment, _W.state == OPEN, _W.mode == FIXED, _W.closes_at <= now)
-        .distinct()
-    )
-    return list(connection.execute(query).scalars())
+def with_due(environment: Any, now: Any) -> sa.Select[Any]:
+    """The workflows that have a window past its end."""
+    past = sa.and_(_W.environment == environment, _W.state == OPEN, _W.mode == FIXED, _W.closes_at <= now)
+    return sa.select(_W.workflow).where(past).distinct()
 
 
 def _content(row: Any) -> Item:

@@ -169,11 +169,11 @@ class Site:
 
 async def _probes(engine: Engine) -> float:
     """The median of some, after a first."""
-    await local.busy(engine)
+    await local.look(engine)
     took: list[float] = []
     for _ in range(PROBES):
         began = perf_counter()
-        await local.busy(engine)
+        await local.look(engine)
         took.append(perf_counter() - began)
     return statistics.median(took)
 

@@ -1,0 +1,57 @@
+"""Whether there is anything to do, asked in one statement: probes of indexes, however many rows there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+
+from notify.store import backlog, events, fanouts, messages, windows
+from notify.store.tables import alarms
+from notify.store.types import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What could be done now: by workflow, and for no workflow in particular."""
+
+    #: Workflows with a notification ready, a sleeper or window past its end, or a broadcast that goes on.
+    busy: frozenset[str]
+    #: Whether events wait to be taken in or matched, messages to be delivered, alarms to get their flow run.
+    unmatched: bool
+    undelivered: bool
+    unarmed: bool
+
+
+def look(connection: sa.Connection, environment: str, known: tuple[str, ...], now: datetime) -> Found:
+    """What there is to do; of workflows that are not `known`, only what is not ready but due may be told."""
+    rows = connection.execute(_query(known), {"environment": environment, "now": now}).all()
+    general = {row.what for row in rows if row.workflow is None}
+    busy = frozenset(row.workflow for row in rows if row.workflow is not None)
+    return Found(busy, "unmatched" in general, "undelivered" in general, "unarmed" in general)
+
+
+@lru_cache
+def _query(known: tuple[str, ...]) -> sa.CompoundSelect[Any]:
+    environment = sa.bindparam("environment", type_=sa.String)
+    now = sa.bindparam("now", type_=Instant)
+    workflows = [
+        *(backlog.if_ready(environment, workflow) for workflow in known),
+        fanouts.with_broadcasts(environment),
+        windows.with_due(environment, now),
+        backlog.with_due(environment, now),
+    ]
+    general = {
+        "unmatched": events.is_pending(environment, now),
+        "undelivered": messages.is_due(environment, now),
+        "unarmed": sa.exists().where(alarms.c.environment == environment, alarms.c.flow_run.is_(None)),
+    }
+    named = [
+        sa.select(sa.literal("busy").label("what"), some.subquery().c.workflow.label("workflow")) for some in workflows
+    ]
+    nobody = sa.cast(sa.null(), sa.Text)
+    others = [sa.select(sa.literal(what), nobody).where(holds) for what, holds in general.items()]
+    return sa.union_all(*named, *others)
