@@ -20,6 +20,8 @@ class Audience:
 
     engine: Engine
     workflow: str
+    #: Those who were read a moment ago, when their notifications were claimed: the first round takes them as they are.
+    claimed: Mapping[str, Subscriber] = field(default_factory=lambda: dict[str, Subscriber]())
     known: dict[str, Subscriber] = field(default_factory=lambda: dict[str, Subscriber]())
     _chosen: list[Preference] = field(default_factory=lambda: list[Preference]())
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -29,7 +31,7 @@ class Audience:
         async with self._reading:
             strangers = sorted(set(ids) - self.known.keys())
             if strangers:
-                found, chosen = await self.engine.read(_read, strangers, self.workflow)
+                found, chosen = await self.engine.read(_read, strangers, self.workflow, self.claimed)
                 self.known |= {id_: found.get(id_) or Subscriber(id_) for id_ in strangers}
                 self._chosen += chosen
 
@@ -39,11 +41,14 @@ class Audience:
 
     def forget(self) -> None:
         """The round is over."""
+        self.claimed = {}
         self.known.clear()
         self._chosen.clear()
 
 
 def _read(
-    connection: sa.Connection, environment: str, ids: list[str], workflow: str
+    connection: sa.Connection, environment: str, ids: list[str], workflow: str, claimed: Mapping[str, Subscriber]
 ) -> tuple[Mapping[str, Subscriber], list[Preference]]:
-    return people.load(connection, environment, ids), people.chosen(connection, environment, ids, workflow)
+    unread = [id_ for id_ in ids if id_ not in claimed]
+    found = people.load(connection, environment, unread) if unread else {}
+    return {**claimed, **found}, people.chosen(connection, environment, ids, workflow)

@@ -127,7 +127,9 @@ async def _drive_claimed(
         return False
     tally.notifications.update(one.id for one in claimed.notifications)
     tally.people.update(one.subscriber for one in claimed.notifications)
-    performer = Work(engine, workflow, token, stage, tally, scope.flow_run, scope.cancelled, claimed.bursts)
+    performer = Work(
+        engine, workflow, token, stage, tally, scope.flow_run, scope.cancelled, claimed.bursts, claimed.people
+    )
     players, endings = _players(workflow, claimed)
     if endings:
         await performer.finish(endings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -18,7 +18,7 @@ from notify.engine.context import Engine
 from notify.engine.driver import Answer, Ending, Request
 from notify.engine.system_events import system_events
 from notify.facts import is_bulk
-from notify.model import Channel, Claimed, MessageStatus, Remembered
+from notify.model import Channel, Claimed, MessageStatus, Remembered, Subscriber
 from notify.steps import Burst, Collected, Decision, Digest, IsRead, Run, Sleep, Step
 from notify.store import events, memos, notifications, windows
 from notify.store.messages import Queued
@@ -73,11 +73,12 @@ class Work:
     flow_run: str | None = None
     stop: Callable[[], bool] = lambda: False
     bursts: dict[tuple[str, str], list[Item]] = field(default_factory=lambda: dict[tuple[str, str], list[Item]]())
+    people: Mapping[str, Subscriber] = field(default_factory=lambda: dict[str, Subscriber]())
     outgoing: list[Queued] = field(default_factory=lambda: list[Queued]())
     deliveries: list[asyncio.Task[None]] = field(default_factory=lambda: list[asyncio.Task[None]]())
 
     def __post_init__(self) -> None:
-        self.audience = Audience(self.engine, self.workflow.id)
+        self.audience = Audience(self.engine, self.workflow.id, self.people)
 
     async def perform(self, kind: str, requests: Sequence[Request]) -> Sequence[Answer]:
         """One task for the group."""

@@ -49,6 +49,8 @@ class Template:
         else:
             self._text = make(html=False, shape=lambda tree: tree)
         self._check_blocks()
+        #: Whether a line of the file beside its blocks has to run: `set`, `import`, `extends`.
+        self._says_more = channel is Channel.EMAIL or not _only_blocks(self.sources[name])
 
     def render(self, context: Mapping[str, Any]) -> Content:
         """The message for one person; RenderFailed says which file, line and value kept it from being made."""
@@ -78,7 +80,7 @@ class Template:
         )
 
     def _in_app(self, context: dict[str, Any]) -> Content:
-        filled = _Filled(self._text, context)
+        filled = _Filled(self._text, context, self._says_more)
         extra: dict[str, Any] = {}
         if url := _address(filled.line("redirect")):
             extra["redirect"] = {"url": url, "target": "_self"}
@@ -88,7 +90,7 @@ class Template:
         return Content(filled.line("subject") or None, (filled.block("body") or "").strip(), extra=extra)
 
     def _plain(self, context: dict[str, Any]) -> Content:
-        filled = _Filled(self._text, context)
+        filled = _Filled(self._text, context, self._says_more)
         return Content(filled.line("subject") or None, (filled.block("body") or "").strip())
 
     def _compile(self, global_variables: Mapping[str, Any], *, html: bool, shape: Shape) -> jinja2.Template:
@@ -113,11 +115,11 @@ class Template:
 class _Filled:
     """A compiled template over one person's values: the whole of it, and each block by itself."""
 
-    def __init__(self, template: jinja2.Template, context: dict[str, Any]) -> None:
+    def __init__(self, template: jinja2.Template, context: dict[str, Any], whole: bool = True) -> None:
         self._context = template.new_context(context)
         # Filling the whole also runs the file's own `set` and `import` lines and puts its blocks over the layout's.
         # Not `template.render`: that rewrites tracebacks, which makes each failure dearer than many messages.
-        self.whole = "".join(template.root_render_func(self._context))
+        self.whole = "".join(template.root_render_func(self._context)) if whole else ""
 
     def block(self, name: str) -> str | None:
         found = self._context.blocks.get(name)
@@ -125,6 +127,11 @@ class _Filled:
 
     def line(self, name: str) -> str:
         return _NOT_IN_A_LINE.sub(" ", self.block(name) or "").strip()
+
+
+def _only_blocks(source: str) -> bool:
+    body = sandbox(html=False, global_variables={}).parse(source).body
+    return all(isinstance(node, nodes.Block | nodes.Output) for node in body)
 
 
 def _compiled(environment: Sandbox, name: str) -> None:

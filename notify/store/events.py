@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,7 +16,9 @@ from notify.store.types import among
 
 #: An id seen again within this time of its first reception starts no work (Inngest's event contract).
 DEDUPE_WINDOW = timedelta(hours=24)
-_ENVELOPE = ("uid", "kind", "name", "id", "ts", "received_at", "data", "v", "user", "subject")
+_ENVELOPE = tuple(one.name for one in fields(Event))
+#: Read in the order of an Event's fields: taking a thousand apart by name was a twentieth of a batch.
+_STORED = [events.c[name] for name in _ENVELOPE]
 
 
 def accept(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> list[Receipt]:
@@ -108,29 +110,28 @@ def outbox_rows(environment: str, batch: Sequence[Event]) -> list[Row]:
 def take_in(connection: sa.Connection, environment: str, limit: int) -> int:
     """Move up to `limit` committed outbox rows to the event store, each with its verdict; returns how many."""
     page = (
-        sa.select(outbox)
+        sa.select(*(outbox.c[name] for name in _ENVELOPE), outbox.c.seq)
         .where(outbox.c.environment == environment)
         .order_by(outbox.c.seq)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     rows = connection.execute(page).all()
-    accept(connection, environment, [_event(row) for row in rows])
+    accept(connection, environment, [_event(row[:-1]) for row in rows])
     if rows:
         connection.execute(outbox.delete().where(among(outbox.c.seq, [row.seq for row in rows])))
     return len(rows)
 
 
 def _event(row: Any) -> Event:
-    values: dict[str, Any] = {name: getattr(row, name) for name in _ENVELOPE}
-    values["kind"] = EventKind(row.kind)
-    return Event(**values)
+    uid, kind, *rest = row
+    return Event(uid, EventKind(kind), *rest)
 
 
 def unmatched(connection: sa.Connection, environment: str, now: datetime, limit: int) -> list[Event]:
     """The oldest accepted events that are due and not matched yet, in (`ts`, reception) order."""
     query = (
-        sa.select(events)
+        sa.select(*_STORED)
         .where(events.c.environment == environment, events.c.matched_at.is_(None), events.c.ts <= now)
         .order_by(events.c.ts, events.c.received_at, events.c.uid)
         .limit(limit)
@@ -200,7 +201,7 @@ def next_due(connection: sa.Connection, environment: str, now: datetime) -> date
 def held(connection: sa.Connection, environment: str, now: datetime, limit: int = 100) -> list[Event]:
     """Events that wait for their time, the next one first."""
     query = (
-        sa.select(events)
+        sa.select(*_STORED)
         .where(events.c.environment == environment, events.c.matched_at.is_(None), events.c.ts > now)
         .order_by(events.c.ts)
         .limit(limit)
@@ -223,7 +224,7 @@ def cancel(connection: sa.Connection, environment: str, transaction_id: str, now
 
 def load(connection: sa.Connection, environment: str, uids: Sequence[str]) -> dict[str, Event]:
     """These events, by uid."""
-    query = sa.select(events).where(events.c.environment == environment, among(events.c.uid, set(uids)))
+    query = sa.select(*_STORED).where(events.c.environment == environment, among(events.c.uid, set(uids)))
     return {row.uid: _event(row) for row in connection.execute(query)}
 
 
@@ -232,7 +233,7 @@ def about(
 ) -> dict[str, list[Event]]:
     """What is known of each subject from events of these names, oldest first."""
     query = (
-        sa.select(events)
+        sa.select(*_STORED)
         .where(
             events.c.environment == environment,
             among(events.c.subject, set(subjects)),

@@ -13,6 +13,7 @@ from notify.store.bulk import Row, insert_new, upsert
 from notify.store.tables import preferences, subscribers
 from notify.store.types import among
 
+#: What a subscriber has beside the id, in the order of Subscriber.
 FIELDS = ("email", "phone", "first_name", "last_name", "avatar", "locale", "timezone", "data", "channels")
 
 
@@ -47,18 +48,15 @@ def ensure(connection: sa.Connection, environment: str, ids: Sequence[str], now:
 
 def load(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dict[str, Subscriber]:
     """These people, by id; an unknown one is absent."""
-    query = sa.select(subscribers).where(subscribers.c.environment == environment, among(subscribers.c.id, set(ids)))
-    return {row.id: _subscriber(row) for row in connection.execute(query)}
+    mine = sa.and_(subscribers.c.environment == environment, among(subscribers.c.id, set(ids)))
+    query = sa.select(subscribers.c.id, *(subscribers.c[name] for name in FIELDS)).where(mine)
+    return {row.id: Subscriber(*row) for row in connection.execute(query)}
 
 
 def count(connection: sa.Connection, environment: str) -> int:
     """How many people this environment knows."""
     query = sa.select(sa.func.count()).select_from(subscribers).where(subscribers.c.environment == environment)
     return connection.execute(query).scalar_one()
-
-
-def _subscriber(row: Any) -> Subscriber:
-    return Subscriber(id=row.id, **{name: getattr(row, name) for name in FIELDS})
 
 
 def choose(connection: sa.Connection, environment: str, choices: Sequence[Preference], now: datetime) -> None:

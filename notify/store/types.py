@@ -30,6 +30,10 @@ class Instant(sa.types.TypeDecorator[datetime]):
             raise ValueError(f"{value!r} is naive; the store takes aware instants only")
         return value if dialect.name == "postgresql" else iso(value)
 
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        """PostgreSQL's driver answers instants as they are."""
+        return None if dialect.name == "postgresql" else super().result_processor(dialect, coltype)
+
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
         if value is None or isinstance(value, datetime):
             return value
