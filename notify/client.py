@@ -106,10 +106,7 @@ class Notify:
         environment = self.settings.environment
         if connection is not None:
             return self._outboxes.put(connection, environment, batch)
-        if all(events.is_new_by_itself(event) for event in batch):
-            with self.database.single() as own:
-                return events.accept(own, environment, batch)
-        return self.database.transact(lambda own: events.accept(own, environment, batch))
+        return events.accept_alone(self.database, environment, batch)
 
     # --- asking for a workflow ------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ def insert(connection: sa.Connection, table: sa.Table) -> Any:
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     """Insert what is not there yet; a row whose key exists is left as it is."""
     if rows:
-        connection.execute(_insert(connection.dialect.name, table, _NOTHING), {"rows": _json(rows)})
+        connection.execute(_insert(connection.dialect.name, table, _NOTHING), {"rows": packed(rows)})
 
 
 def insert_returning(
@@ -50,7 +50,7 @@ def insert_returning(
     if not rows:
         return set()
     statement = _insert(connection.dialect.name, table, _NOTHING, column, leased=lease is not None)
-    values: Row = {"rows": _json(rows)} | ({"lease": lease.total_seconds()} if lease else {})
+    values: Row = {"rows": packed(rows)} | ({"lease": lease.total_seconds()} if lease else {})
     return set(connection.execute(statement, values).scalars())
 
 
@@ -62,7 +62,13 @@ def upsert(
         keys = ", ".join(f'"{column.name}"' for column in table.primary_key)
         changes = ", ".join(f'"{name}" = excluded."{name}"' for name in update)
         conflict = f"ON CONFLICT ({keys}) DO UPDATE SET {changes}" + (f" WHERE {where}" if where else "")
-        connection.execute(_insert(connection.dialect.name, table, conflict), {"rows": _json(rows)})
+        connection.execute(_insert(connection.dialect.name, table, conflict), {"rows": packed(rows)})
+
+
+@lru_cache
+def statement_returning(dialect: sa.Dialect, table: sa.Table, column: sa.Column[Any]) -> str:
+    """What `insert_returning` executes, for the driver's own cursor; the parameter `rows` is what `packed` gives."""
+    return str(_insert(dialect.name, table, _NOTHING, column).compile(dialect=dialect))
 
 
 @lru_cache
@@ -100,15 +106,16 @@ def given(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *name
     columns = [sa.column(name, table.c[name].type) for name in names]
     if connection.dialect.name == "postgresql":
         record: sa.ColumnElement[Any] = sa.literal_column(f'CAST(NULL AS "{table.name}")')
-        found = sa.func.json_populate_recordset(record, sa.cast(sa.literal(_json(rows), sa.Text), postgresql.JSON))
+        found = sa.func.json_populate_recordset(record, sa.cast(sa.literal(packed(rows), sa.Text), postgresql.JSON))
         return found.table_valued(*columns, name="given")
-    each = sa.func.json_each(sa.literal(_json(rows), sa.Text)).table_valued("value")
+    each = sa.func.json_each(sa.literal(packed(rows), sa.Text)).table_valued("value")
     picked = [sa.literal_column(_extracted(table.c[name]), table.c[name].type).label(name) for name in names]
     # Materialised, because SQLite would read the JSON again for each row of the table it joins.
     return sa.select(*picked).select_from(each.alias("r")).cte("given").prefix_with("MATERIALIZED")
 
 
-def _json(rows: Sequence[Row]) -> str:
+def packed(rows: Sequence[Row]) -> str:
+    """The rows as one parameter."""
     return orjson.dumps(rows, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.model import Event, EventKind, Receipt, Verdict, is_id
-from notify.store.bulk import Row, insert_new, insert_returning, upsert
+from notify.store.bulk import Row, insert_new, insert_returning, packed, statement_returning, upsert
+from notify.store.database import Database
 from notify.store.tables import dedupe, events, omissions, outbox
 from notify.store.types import among
 
@@ -24,23 +25,34 @@ _STORED = [events.c[name] for name in _ENVELOPE]
 def accept(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> list[Receipt]:
     """Store the batch with a verdict for each, in order. A duplicate's receipt carries the first one's uid."""
     owners = _owners(connection, environment, batch)
+    rows = _new(environment, [event for event in batch if event.uid not in owners])
+    return _verdicts(batch, owners, insert_returning(connection, events, rows, events.c.uid))
+
+
+def accept_alone(database: Database, environment: str, batch: Sequence[Event]) -> list[Receipt]:
+    """`accept` in a transaction of its own: one statement where every verdict follows from the event's uid."""
+    if database.is_sqlite or not batch or not all(map(_is_new_by_itself, batch)):
+        return database.transact(lambda connection: accept(connection, environment, batch))
+    statement = statement_returning(database.dialect, events, events.c.uid)
+    stored = {str(uid) for (uid,) in database.alone(statement, {"rows": packed(_new(environment, batch))})}
+    return _verdicts(batch, {}, stored)
+
+
+def _verdicts(batch: Sequence[Event], owners: Mapping[str, str], stored: Collection[str]) -> list[Receipt]:
     receipts = [_receipt(event, owners.get(event.uid, event.uid)) for event in batch]
-    stored = _new(connection, environment, [event for event in batch if event.uid not in owners])
     return [
         receipt if event.uid in stored else replace(receipt, verdict=Verdict.DUPLICATE)
         for event, receipt in zip(batch, receipts, strict=True)
     ]
 
 
-def is_new_by_itself(event: Event) -> bool:
-    """Whether the verdict follows from the event's uid, so that storing it is one statement."""
+def _is_new_by_itself(event: Event) -> bool:
+    """A trigger's uid follows from its transaction id for good."""
     return event.kind is EventKind.TRIGGER or event.id is None
 
 
-def _new(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> set[str]:
-    """Store the events; answers the uids that are new. A trigger's uid follows from its transaction id for good."""
-    rows = [_row(environment, event) | {"verdict": Verdict.ACCEPTED} for event in batch]
-    return insert_returning(connection, events, rows, events.c.uid)
+def _new(environment: str, batch: Sequence[Event]) -> list[Row]:
+    return [_row(environment, event) | {"verdict": Verdict.ACCEPTED} for event in batch]
 
 
 def _owners(connection: sa.Connection, environment: str, batch: Sequence[Event]) -> dict[str, str]:
@@ -48,7 +60,7 @@ def _owners(connection: sa.Connection, environment: str, batch: Sequence[Event])
 
     A key that is new is claimed by the statement that finds it so: two never both own it.
     """
-    keyed = [((event.name, str(event.id)), event) for event in batch if not is_new_by_itself(event)]
+    keyed = [((event.name, str(event.id)), event) for event in batch if not _is_new_by_itself(event)]
     keyed.sort(key=lambda pair: pair[1].received_at)
     claims = {key: event for key, event in reversed(keyed)}
     rows = [_first(environment, key, claims[key]) for key in sorted(claims)]
