@@ -11,7 +11,7 @@ import pydantic
 
 from notify.errors import InvalidEvent, InvalidInput, PayloadTooLarge
 from notify.intake.people import channel, parse_recipients
-from notify.intake.values import checked, object_of, plain, text_of, validated
+from notify.intake.values import checked, fitting, object_of, plain, text_of, validated
 from notify.model import Event, EventKind, JsonObject, Priority, derive, new_id
 
 #: Bytes of JSON one event or trigger may have (Novu's payload limit).
@@ -67,7 +67,8 @@ def make_event(
     user: Any = None,
 ) -> Event:
     """One event from Python values; `data` may be a pydantic model, `ts` an aware datetime."""
-    raw = {"name": name, "data": plain(data), "id": id, "ts": ts, "v": v, "user": user}
+    given: Any = data if isinstance(data, Mapping) else plain(data)
+    raw: dict[str, Any] = {"name": name, "data": given, "id": id, "ts": ts, "v": v, "user": user}
     return parse_event({key: value for key, value in raw.items() if value is not None}, catalogue, now)
 
 
@@ -115,10 +116,10 @@ def make_trigger(
 def _data(envelope: Mapping[str, Any], known: EventModel | None) -> JsonObject:
     if "data" not in envelope:
         raise InvalidEvent(field="data", problem="is missing", remedy="Send an object, {} if there is nothing to say")
-    data = _carried(envelope["data"], "data")
+    text = _text(envelope["data"], "data")
     if known is not None:
-        validated(known.model, data, "data")
-    return data
+        fitting(known.model, text, "data")
+    return orjson.loads(text)
 
 
 def _optional(value: Any, field: str) -> str | None:
@@ -126,11 +127,16 @@ def _optional(value: Any, field: str) -> str | None:
 
 
 def _carried(value: Any, field: str) -> dict[str, Any]:
-    """An object as JSON carries it, of a size that is taken."""
+    """An object as JSON carries it."""
+    return orjson.loads(_text(value, field))
+
+
+def _text(value: Any, field: str) -> bytes:
+    """An object as JSON, of a size that is taken."""
     text = checked(object_of(value, field), field)
     if len(text) > MAX_BYTES:
         raise PayloadTooLarge(field=field, actual=len(text), allowed=MAX_BYTES)
-    return orjson.loads(text)
+    return text
 
 
 def _subject(data: JsonObject, known: EventModel | None) -> str | None:

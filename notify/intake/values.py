@@ -64,9 +64,13 @@ def _refuse(value: Any, field: str) -> None:
 
 def validated(model: Any, value: Any, field: str) -> Any:
     """The value as `model` reads it (defaults filled in), as JSON; types are not coerced."""
-    adapter = _adapter(model)
+    return _adapter(model).dump_python(fitting(model, checked(value, field), field), mode="json")
+
+
+def fitting(model: Any, text: bytes, field: str) -> Any:
+    """JSON text as `model` reads it, or an InvalidEvent naming the field that does not fit."""
     try:
-        return adapter.dump_python(adapter.validate_json(checked(value, field), strict=True), mode="json")
+        return _adapter(model).validate_json(text, strict=True)
     except pydantic.ValidationError as error:
         raise _invalid(error, field) from None
 

@@ -34,11 +34,12 @@ class Recorder:
     conductor: Conductor | None = None
 
     async def ring(self, workflow: str) -> None:
+        assert self.conductor is not None
         self.rung.append(workflow)
+        self.conductor.stopping.set()
 
     async def arm(self) -> None:
-        assert self.conductor is not None
-        self.conductor.stopping.set()
+        """Nobody waits."""
 
 
 class Own(Aside):

@@ -106,7 +106,7 @@ def test_a_batch_that_cannot_be_worked_on_is_a_row_that_failed(away: Away, monke
     async def broken(*_: object) -> bool:
         raise RuntimeError("no room left")
 
-    monkeypatch.setattr("notify.engine.batch.work", broken)
+    monkeypatch.setattr("notify.engine.batch.begin", broken)
     for _ in range(3):
         with pytest.raises(RuntimeError):
             away.work("ana")

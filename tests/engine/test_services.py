@@ -49,10 +49,16 @@ def postgres() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def stack(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Everything, not started yet."""
+    """Everything, with two workers and some people, for whichever test comes first."""
     made = Stack(postgres, tmp_path_factory.mktemp("stack"))
-    yield made
-    made.stop()
+    try:
+        assert made.up(workers=2) == ["postgres", "prefect", "setup", "worker"]
+        with made.notify() as notify:
+            people = [f"person-{one}" for one in range(PEOPLE)]
+            notify.subscribers.save([{"subscriberId": id_, "email": f"{id_}@example.com"} for id_ in people])
+        yield made
+    finally:
+        made.stop()
 
 
 def _task(number: int) -> dict[str, Any]:
@@ -130,11 +136,6 @@ def _a_minute_passes(stack: Stack) -> None:
 
 
 def test_two_workers_share_the_work_and_one_finishes_what_the_killed_one_held(stack: Stack) -> None:
-    assert stack.up(workers=2) == ["postgres", "prefect", "setup", "worker"]
-    with stack.notify() as notify:
-        people = [f"person-{one}" for one in range(PEOPLE)]
-        notify.subscribers.save([{"subscriberId": id_, "email": f"{id_}@example.com"} for id_ in people])
-
     first = _load(stack, "first", {"worker-1", "worker-2"})
     eventually_sync(lambda: _everything_told(stack, first), "the first load is told", within=60)
     print(f"{first} triggers: {dict(stack.shares())}")
