@@ -67,7 +67,7 @@ def make_event(
     user: Any = None,
 ) -> Event:
     """One event from Python values; `data` may be a pydantic model, `ts` an aware datetime."""
-    given: Any = data if isinstance(data, Mapping) else plain(data)
+    given = cast("Any", data) if isinstance(data, Mapping) else plain(data)
     raw: dict[str, Any] = {"name": name, "data": given, "id": id, "ts": ts, "v": v, "user": user}
     return parse_event({key: value for key, value in raw.items() if value is not None}, catalogue, now)
 

@@ -98,14 +98,21 @@ class Database:
 
         The driver's own cursor: SQLAlchemy around it was a sixth of what saying something costs an application.
         """
-        with self._translated():
-            connection = self._single.raw_connection()
-        cursor: Any = connection.cursor()
         try:
-            return cursor.execute(statement, parameters).fetchall()
+            with self._borrowed() as cursor:
+                return cursor.execute(statement, parameters).fetchall()
+        except psycopg.OperationalError as error:
+            raise self._unavailable(error) from error
+
+    @contextmanager
+    def _borrowed(self) -> Generator[Any]:
+        """A cursor of a connection that goes back to the pool, unless it turns out to be dead."""
+        connection = self._single.raw_connection()
+        try:
+            yield connection.cursor()
         except psycopg.OperationalError as error:
             connection.invalidate(error)
-            raise self._unavailable(error) from error
+            raise
         finally:
             connection.close()
 

@@ -152,6 +152,26 @@ def test_a_database_killed_and_started_in_mid_batch_loses_nothing(tmp_path: Path
         assert violations(world) == []
 
 
+def test_an_application_learns_that_the_database_is_away_and_goes_on_when_it_is_back(
+    tmp_path: Path, durable_postgres: Server
+) -> None:
+    with World(tmp_path, durable_postgres.url) as world:
+        world.workflow(
+            '@workflow("note")\nasync def note(n: Notification[dict[str, Any]]) -> None:\n    await n.in_app("note")\n',
+            "note/note.in_app",
+        )
+        world.trigger("note", ["ana"], transaction_id="before")
+        durable_postgres.kill()
+        for _ in range(2):  # on the connection it had, then on a new one
+            with pytest.raises(StoreUnavailable):
+                world.trigger("note", ["ana"], transaction_id="meanwhile")
+        durable_postgres.start()
+        world.trigger("note", ["ana"], transaction_id="after")
+        world.settle()
+
+        assert sorted(row.transaction_id for row in world.messages()) == ["after", "before"]
+
+
 def _at_call(number: int, act: Callable[[], object]) -> Callable[[Dispatch], Outcome]:
     calls: list[Dispatch] = []
 
