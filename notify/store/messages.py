@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from notify.model import Channel, Content, Delivery, MessageStatus, OutcomeKind
 from notify.store.bulk import Row, given, insert_returning, upsert
 from notify.store.tables import attempts, messages
-from notify.store.types import among, database_now
+from notify.store.types import among, chosen_once, database_now
 
 _M, _A = messages.c, attempts.c
 
@@ -54,7 +54,7 @@ def claim(
     )
     taken = (
         messages.update()
-        .where(_M.environment == environment, _M.id.in_(chosen))
+        .where(_M.environment == environment, _M.id.in_(chosen_once(chosen)))
         .values(claim=token, lease_until=database_now(lease))
         .returning(*messages.columns)
     )

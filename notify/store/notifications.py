@@ -17,7 +17,7 @@ from notify.model import LIVE, Claimed, Event, NotificationStatus, StepState
 from notify.store import events
 from notify.store.bulk import Row, given, insert_returning
 from notify.store.tables import notifications, steps, window_items
-from notify.store.types import among, database_now
+from notify.store.types import among, chosen_once, database_now
 
 READY, RUNNING, WAITING = LIVE
 _N = notifications.c
@@ -86,7 +86,7 @@ def claim(
         chosen = chosen.where(_N.event == event)
     taken = (
         notifications.update()
-        .where(_N.environment == environment, _N.id.in_(chosen))
+        .where(_N.environment == environment, _N.id.in_(chosen_once(chosen)))
         .values(
             status=RUNNING,
             claim=token,
@@ -222,7 +222,7 @@ def wake(connection: sa.Connection, environment: str, workflow: str, now: dateti
     woken = list(
         connection.execute(
             notifications.update()
-            .where(_N.environment == environment, _N.id.in_(due))
+            .where(_N.environment == environment, _N.id.in_(chosen_once(due)))
             .values(status=READY, wake_at=None)
             .returning(_N.id)
         ).scalars()

@@ -94,6 +94,16 @@ def _among_sqlite(element: among, compiler: Any, **kw: Any) -> str:
     return f"{compiler.process(column, **kw)} IN (SELECT value FROM json_each({compiler.process(values, **kw)}))"
 
 
+def chosen_once(rows: sa.Select[Any]) -> sa.Select[Any]:
+    """The ids of `rows`, for an IN of an UPDATE: they are chosen once, before anything is changed.
+
+    PostgreSQL may run a plain subquery again for each row it looks at, and `SKIP LOCKED` then chooses other rows each
+    time: a limit would not hold.
+    """
+    chosen = rows.cte("chosen").prefix_with("MATERIALIZED")
+    return sa.select(*chosen.c)
+
+
 class database_now(FunctionElement[datetime]):
     """The database's own clock plus `ahead`: leases compare instants of one clock whatever the workers' clocks say."""
 
