@@ -44,7 +44,8 @@ class Storage:
         return str(self._one("SHOW server_version"))
 
     def create(self, name: str) -> str:
-        """A fresh database; returns its URL as psycopg and libpq read it."""
+        """A fresh database in place of an earlier one; returns its URL as psycopg and libpq read it."""
+        self.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         self.run(f'CREATE DATABASE "{name}"')
         return self.url(name)
 

@@ -29,24 +29,27 @@ class Run:
 
     def __init__(self, asked: argparse.Namespace, folder: Path, storage: Storage, sink: Sink) -> None:
         self.asked, self.folder, self.storage, self.sink = asked, folder, storage, sink
-        self.found: dict[str, Figures] = {}
+        self.runs: dict[str, list[Figures]] = {name: [] for name in SYSTEMS if name in asked.only}
 
     def all(self) -> None:
-        """System after system, so that none disturbs another; a Prefect server runs only for those that use it."""
-        if {"notify", "prefect"} & set(self.asked.only):
-            with PrefectServer(self.folder, self.storage.create("prefect_server")) as server:
-                if "notify" in self.asked.only:
-                    self._notify(server)
-                if "prefect" in self.asked.only:
-                    self._peer("prefect", server)
-        for name in PEERS:
-            if name in self.asked.only and name != "prefect":
-                self._peer(name)
+        """Round after round, each system once in each: a machine that grows slow meanwhile is slow for all of them."""
+        for _ in range(self.asked.rounds):
+            if {"notify", "prefect"} & self.runs.keys():
+                with PrefectServer(self.folder, self.storage.create("prefect_server")) as server:
+                    if "notify" in self.runs:
+                        self._notify(server)
+                    if "prefect" in self.runs:
+                        self._peer("prefect", server)
+            for name in PEERS:
+                if name in self.runs and name != "prefect":
+                    self._peer(name)
+        for name, runs in self.runs.items():
+            print(f"{name}, the best:\n{best(runs).details()}")
 
     def _notify(self, server: PrefectServer) -> None:
         with w1_notify.site(self.folder, self.storage, server, self.sink, self.asked.people) as site:
             self._measure("notify", site.run, self.asked.people)
-            if self.asked.profile:
+            if self.asked.profile and len(self.runs["notify"]) == self.asked.rounds:
                 output = Path(tempfile.gettempdir()) / "notify-w1-profile.txt"
                 print(w1_notify.profile(site, self.asked.people, self.asked.threads, output), flush=True)
 
@@ -55,21 +58,19 @@ class Run:
             self._measure(name, running.run, running.people)
 
     def _measure(self, name: str, run: Callable[[int, int], Figures], people: int) -> None:
-        """A warm-up with a tenth of the people, then some runs, of which the best counts."""
+        """Nothing but this system is at work: a warm-up with a tenth of the people, then a run."""
         run(max(people // 10, 1), self.asked.threads)
-        runs = [run(people, self.asked.threads) for _ in range(self.asked.rounds)]
-        for one in runs:
-            print(f"{name:15}{one.line()}")
-        self.found[name] = best(runs)
-        print(self.found[name].details(), flush=True)
+        self.runs[name].append(run(people, self.asked.threads))
+        print(f"{name:15}{self.runs[name][-1].line()}", flush=True)
 
     def table(self) -> str:
         """Each system beside notify, and what was to be reached."""
-        if "notify" not in self.found:
+        if "notify" not in self.runs:
             return ""
-        notify = self.found["notify"]
+        found = {name: best(runs) for name, runs in self.runs.items()}
+        notify = found["notify"]
         lines = ["", f"{'system':15}{'notifications/s':>16}{'notify is':>12}{'CPU ms each':>13}{'of notify':>11}   aim"]
-        for name, figures in self.found.items():
+        for name, figures in found.items():
             ratio, cost = notify.rate / figures.rate, figures.cost / notify.cost
             beside = f"{ratio:>10,.2f} ×{figures.cost:>13.2f}{cost:>9,.2f} ×"
             lines.append(f"{name:15}{figures.rate:>16,.0f}{beside}   {_aim(name, ratio, notify.rate)}")
@@ -97,8 +98,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="notify-w1-") as folder, Storage() as storage, Sink() as sink:
         print(machine.header(storage.version))
         print(
-            f"w1: {asked.people:,} people, {asked.threads} threads that ask, best of {asked.rounds} after a warm-up;"
-            " fsync and synchronous_commit on",
+            f"w1: {asked.people:,} people, {asked.threads} threads that ask, best of {asked.rounds} in turns, each"
+            " after a warm-up; fsync and synchronous_commit on",
             flush=True,
         )
         logs = asked.logs or Path(folder)
@@ -113,7 +114,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", choices=SYSTEMS, action="append", help="measure this system; may be repeated")
     parser.add_argument("--people", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=4, help="from which the application asks")
-    parser.add_argument("--rounds", type=int, default=3, help="runs, of which the best counts")
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each, of which the best counts")
     parser.add_argument("--quick", action="store_true", help="200 people, one run")
     parser.add_argument("--profile", action="store_true", help="one more run with py-spy beside the worker")
     parser.add_argument("--logs", type=Path, help="a folder to leave the logs of worker and Prefect server in")
