@@ -43,16 +43,26 @@ SLOW = 0.1
 async def drive(players: Sequence[Player], performer: Performer, stop: Callable[[], bool] = lambda: False) -> None:
     """Run every coroutine to its end or its next wait, in rounds; after `stop` answers True no round begins."""
     alive = list(players)
+    if not stop():
+        alive = await _advanced(alive, performer)
     while alive and not stop():
-        await _in_callback(alive, performer)
-        requests = [request for player in alive if not player.done for request in player.asked]
+        requests = [request for player in alive for request in player.asked]
         for phase in _phases(requests):
             answers = await asyncio.gather(*(_perform(performer, kind, some) for kind, some in _by_kind(phase)))
             _hand_out(alive, (pair for group in answers for pair in group))
-        await performer.finish([player.ending for player in alive if player.ending is not None])
-        alive = [player for player in alive if not player.done]
+        alive = await _advanced(alive, performer)
     for player in alive:
         player.context.run(player.coroutine.close)
+
+
+async def _advanced(players: Sequence[Player], performer: Performer) -> list[Player]:
+    """Let the bodies take their answers and finish the round; returns those that go on.
+
+    Who ends does so in the round that answered last, before what it decided goes out.
+    """
+    await _in_callback(players, performer)
+    await performer.finish([player.ending for player in players if player.ending is not None])
+    return [player for player in players if not player.done]
 
 
 #: What may let a notification wait gives its claim back: it comes after whatever else was asked for beside it.

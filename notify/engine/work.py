@@ -134,15 +134,19 @@ class Work:
         return bool(value) if isinstance(step, IsRead) else value
 
     async def finish(self, endings: Sequence[Ending]) -> None:
-        """Record the endings, and deliver what the round decided beside whatever comes next."""
+        """Record the endings, then deliver what the round decided beside whatever comes next.
+
+        In this order, so that whoever is still cancelled has no call made: until it has ended, its messages are
+        recalled with it.
+        """
         self.audience.forget()
+        if endings:
+            ended = await self.engine.write(record, self.engine, self.workflow, self.token, endings, self.flow_run)
+            self._count(endings, ended)
         if self.outgoing:
             outgoing, self.outgoing = self.outgoing, []
             name = f"deliver · {len(outgoing)} message{'s' if len(outgoing) > 1 else ''}"
             self.deliveries.append(asyncio.create_task(self._deliver(name, outgoing)))
-        if endings:
-            ended = await self.engine.write(record, self.engine, self.workflow, self.token, endings, self.flow_run)
-            self._count(endings, ended)
 
     async def _deliver(self, name: str, outgoing: Sequence[Queued]) -> None:
         await self.stage.task(name, lambda: delivery.deliver(self.engine, self.token, outgoing, self.stop))

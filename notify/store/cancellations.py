@@ -12,7 +12,7 @@ from notify.model import LIVE, MessageStatus, NotificationStatus
 from notify.store import events, fanouts
 from notify.store.bulk import Row
 from notify.store.notifications import withdraw_cancelled
-from notify.store.tables import messages, notifications, windows
+from notify.store.tables import attempts, messages, notifications, windows
 from notify.store.types import among
 
 _N = notifications.c
@@ -101,12 +101,19 @@ def _cancelled(reason: str, now: datetime) -> Row:
 
 
 def _recall(connection: sa.Connection, environment: str, ids: Sequence[str], reason: str) -> None:
-    """Messages nobody has tried to send yet go no further; those with a provider are not recalled."""
+    """Messages nobody has tried to send yet go no further; those with a provider are not recalled.
+
+    Locked first: whoever begins a call holds the message while it writes the attempt, which is looked for after that.
+    """
     mine = sa.and_(messages.c.environment == environment, among(messages.c.notification, ids))
+    untried = sa.and_(mine, messages.c.status == MessageStatus.QUEUED, messages.c.attempts == 0)
+    found = sa.select(messages.c.id).where(untried).order_by(messages.c.id).with_for_update()
+    locked = list(connection.execute(found).scalars())
+    called = sa.exists().where(attempts.c.environment == environment, attempts.c.message == messages.c.id)
     connection.execute(
         messages.update()
-        .where(mine, messages.c.status == MessageStatus.QUEUED, messages.c.attempts == 0, messages.c.claim.is_(None))
-        .values(status=MessageStatus.CANCELLED, reason=reason)
+        .where(messages.c.environment == environment, among(messages.c.id, locked), sa.not_(called))
+        .values(status=MessageStatus.CANCELLED, reason=reason, claim=None)
     )
 
 

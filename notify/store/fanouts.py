@@ -75,7 +75,7 @@ def page(
     query = (
         sa.select(fanouts)
         .where(_F.environment == environment, _F.workflow == workflow, _F.state == OPEN)
-        .order_by(_F.priority.desc(), _F.ts, _F.id)
+        .order_by(_F.priority.desc(), _F.ts, _F.event, _F.cursor)
         .limit(1)
         .with_for_update(skip_locked=True)
     )

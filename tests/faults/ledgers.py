@@ -118,12 +118,13 @@ def _called_off(found: Comparison, rows: _Rows, cancelled: Sequence[str]) -> Non
 
 
 def _told(found: Comparison, rows: _Rows) -> None:
-    """A completed notification has one message on each of its channels, the others have none."""
+    """A completed notification has one message on each of its channels, the others have none that goes anywhere."""
     decided = Counter((row.notification, row.channel) for row in rows.messages)
     found.doubled += [f"{place} has {count} messages" for place, count in decided.items() if count > 1]
     channels: dict[str, set[str]] = {}
-    for notification, channel in decided:
-        channels.setdefault(notification, set()).add(channel)
+    for message in rows.messages:
+        if message.status != "cancelled":
+            channels.setdefault(message.notification, set()).add(message.channel)
     for row in rows.all:
         due = CHANNELS[row.workflow] if row.status == "completed" else set[str]()
         there = channels.get(row.id, set())
@@ -144,7 +145,9 @@ def _gathered(found: Comparison, rows: _Rows) -> None:
 def _received(found: Comparison, rows: _Rows, accepted: Counter[str]) -> None:
     """What counts as sent was received once, and once more only for each call whose answer was lost."""
     found.unknown = rows.unknown
-    emails = {row.id: row.status for row in rows.messages if row.channel == "email"}
+    cancelled = {row.id for row in rows.all if row.status == "cancelled"}
+    recalled = {row.id for row in rows.messages if row.status == "cancelled" and row.notification in cancelled}
+    emails = {row.id: row.status for row in rows.messages if row.channel == "email" and row.id not in recalled}
     found.doubled += [f"message {id_} was sent and never decided" for id_ in accepted if id_ not in emails]
     for id_, status in emails.items():
         if status not in ("sent", "unknown"):
