@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 import sqlalchemy as sa
 
-from notify.engine.work import Quietly
-from notify.model import Channel
 from notify.store.tables import steps
 from tests.world import START, World, migrated
 
-T = TypeVar("T")
 NAP = """
 @workflow("nap")
 async def nap(n: Notification[dict[str, Any]]) -> None:
@@ -287,32 +282,3 @@ def test_a_bulk_function_is_called_once_for_everybody(world: World) -> None:
 
     assert world.module().calls == [500]
     assert world.told() == {("scored", "sent"): 500}
-
-
-class _CancelsAfter(Quietly):
-    """Whoever cancels when the e-mail has been decided and its notification has not ended."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-
-    async def task(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
-        result = await work()
-        if name.startswith("email"):
-            assert await asyncio.to_thread(self.world.notify.cancel, "t-1") == 1
-        return result
-
-
-def test_who_is_cancelled_between_the_decision_and_the_end_gets_no_letter(world: World) -> None:
-    world.workflow(
-        '@workflow("note")\nasync def note(n: Notification[dict[str, Any]]) -> None:\n    await n.email("note")\n',
-        "note/note.email",
-    )
-    world.people("ana")
-    world.trigger("note", ["ana"], transaction_id="t-1")
-
-    world.settle(_CancelsAfter(world))
-    world.advance(hours=1)
-
-    assert world.statuses("note") == [("cancelled", "cancelled")]
-    assert [row.status for row in world.messages()] == ["cancelled"]
-    assert world.providers[Channel.EMAIL].to("ana") == []
