@@ -44,24 +44,29 @@ async def drive(players: Sequence[Player], performer: Performer, stop: Callable[
     """Run every coroutine to its end or its next wait, in rounds; after `stop` answers True no round begins."""
     alive = list(players)
     if not stop():
-        alive = await _advanced(alive, performer)
+        await _in_callback(alive, performer)
+        # No round is over yet: what was read for the first one is still good.
+        if endings := _endings(alive):
+            await performer.finish(endings)
+        alive = _going_on(alive)
     while alive and not stop():
         requests = [request for player in alive for request in player.asked]
         for phase in _phases(requests):
             answers = await asyncio.gather(*(_perform(performer, kind, some) for kind, some in _by_kind(phase)))
             _hand_out(alive, (pair for group in answers for pair in group))
-        alive = await _advanced(alive, performer)
+        # Who ends does so in the round that answered last, before what it decided goes out.
+        await _in_callback(alive, performer)
+        await performer.finish(_endings(alive))
+        alive = _going_on(alive)
     for player in alive:
         player.context.run(player.coroutine.close)
 
 
-async def _advanced(players: Sequence[Player], performer: Performer) -> list[Player]:
-    """Let the bodies take their answers and finish the round; returns those that go on.
+def _endings(players: Sequence[Player]) -> list[Ending]:
+    return [player.ending for player in players if player.ending is not None]
 
-    Who ends does so in the round that answered last, before what it decided goes out.
-    """
-    await _in_callback(players, performer)
-    await performer.finish([player.ending for player in players if player.ending is not None])
+
+def _going_on(players: Sequence[Player]) -> list[Player]:
     return [player for player in players if not player.done]
 
 

@@ -27,7 +27,7 @@ class Found:
 
 
 def look(connection: sa.Connection, environment: str, known: tuple[str, ...], now: datetime) -> Found:
-    """What there is to do; of workflows that are not `known`, only what is not ready but due may be told."""
+    """What there is to do. Other workflows than those `known` are named where something is past its time."""
     rows = connection.execute(_query(known), {"environment": environment, "now": now}).all()
     general = {row.what for row in rows if row.workflow is None}
     busy = frozenset(row.workflow for row in rows if row.workflow is not None)

@@ -53,14 +53,14 @@ class Counting:
 
 @contextmanager
 def statements(database: Database) -> Iterator[list[str]]:
-    """The statements run inside the block, each with its first words."""
+    """The statements run inside the block, each with its first thousand characters."""
     found: list[str] = []
     lock = threading.Lock()
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.startswith("BEGIN"):
             with lock:
-                found.append(" ".join(statement.split()).replace(" = ", "=")[:120])
+                found.append(" ".join(statement.split()).replace(" = ", "=")[:1000])
 
     for engine in database.engines:
         event.listen(engine, "before_cursor_execute", note)
@@ -96,6 +96,7 @@ def test_a_thousand_people_cost_a_dozen_tasks_thirty_statements_and_two_writes_a
     assert len(stage.tasks) <= 12, stage.tasks
     deciding = working[next(place for place, one in enumerate(working) if "claim=" in one) :]
     assert len(deciding) <= 30, deciding
+    assert len([one for one in deciding if one.startswith("SELECT subscribers.")]) == 1, deciding
     claiming, last = 3, len(waves)
     locks = [statement for statement in delivering if statement.startswith("SELECT")]
     assert len(locks) <= sum(waves) + claiming, locks
