@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from prefect._flow_run_suspension import is_suspended_flow_run_state, mark_flow_run_suspension_requested
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import StateType
@@ -144,6 +145,8 @@ class Service:
             if cancelling and not runtime.was_cancelled(str(flow_run.id)):
                 runtime.cancel(str(flow_run.id))
                 self.say(f"{flow_run.name} ({flow_run.id}) is cancelled: it stops at its next round")
+            if flow_run.state is not None and is_suspended_flow_run_state(flow_run.state):
+                mark_flow_run_suspension_requested(flow_run.id, flow_run.state)
 
 
 def _spare_the_collector() -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Generator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from typing import Any
 from uuid import UUID
 
 import anyio.abc
-from prefect import Flow, flow_engine
+from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import WorkerFlowRunResponse
 from prefect.context import AsyncClientContext
@@ -34,6 +34,7 @@ from notify.engine.presence import Presence
 from notify.engine.relay import relaying
 from notify.engine.serving import Service
 from notify.engine.upcoming import taken_up
+from notify.engine.warm import warm
 from notify.settings import Settings
 from notify.store import alarms
 
@@ -181,7 +182,7 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         return AsyncClientContext.get_or_create() if self.presence.answers else nullcontext()
 
     async def _serve(self, engine: Engine, until_idle: bool, started: Callable[[], None]) -> Idle | None:
-        with _signals_left_alone():
+        with warm():
             self.service = Service(
                 engine,
                 self.client,
@@ -218,15 +219,3 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         """Prefect's way, for what is to be run."""
         held = self.service.holds.paused if self.service is not None else ()
         return await super()._submit_scheduled_flow_runs(await taken_up(self.client, flow_run_response, held))
-
-
-@contextmanager
-def _signals_left_alone() -> Generator[None]:
-    """Each flow run would take SIGTERM for itself and raise in the middle of our loop; the worker ends runs itself."""
-    names: dict[str, Any] = flow_engine.__dict__
-    taking = names["capture_sigterm"]
-    names["capture_sigterm"] = nullcontext
-    try:
-        yield
-    finally:
-        names["capture_sigterm"] = taking

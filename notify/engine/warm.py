@@ -1,0 +1,30 @@
+"""What Prefect's flow engine does for each run as if the run had a process of its own, done once for the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from prefect import flow_engine
+
+#: Each flow run would take SIGTERM for itself and raise in the middle of our loop: the worker ends runs itself. And
+#: each would hold the loop up while a thread connects to the server to hear of suspensions, and again (up to 0.2 s)
+#: while that thread ends: the worker looks at the states of its runs once a second anyway.
+_ALONE = ("capture_sigterm", "observe_flow_run_suspension")
+
+
+@contextmanager
+def warm() -> Generator[None]:
+    """Flow runs of this process share it for the length of the block."""
+    names: dict[str, Any] = flow_engine.__dict__
+    before = {name: names[name] for name in _ALONE}
+    names.update(dict.fromkeys(_ALONE, _nothing))
+    try:
+        yield
+    finally:
+        names.update(before)
+
+
+def _nothing(*_: object) -> nullcontext[None]:
+    return nullcontext()
