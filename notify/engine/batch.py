@@ -41,7 +41,7 @@ class Scope:
 
     event: str | None = None
     #: Done first in the transaction that claims, so that nobody else can claim what it made ready.
-    before: Callable[[sa.Connection], None] = lambda connection: None
+    before: Callable[[sa.Connection], object] | None = None
     #: Whether to begin no further round, and whether what is held is not to happen at all.
     stop: Callable[[], bool] = lambda: False
     cancelled: Callable[[], bool] = lambda: False
@@ -56,16 +56,15 @@ async def work(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, s
     return await (await begin(engine, workflow, stage, tally, scope or Scope()))
 
 
-async def begin(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope) -> asyncio.Task[bool]:
-    """Wake, close, claim and drive once. The task answered delivers, and then gives the claim back.
+async def begin(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope) -> asyncio.Future[bool]:
+    """Wake, close, claim and drive once. The future answered delivers, and then gives the claim back.
 
     It is over when there was nothing to do, and its result is False; what it raises is not raised here.
     """
-    if scope.event is None:
-        now = clock.now()
-        await scope.consult(engine, workflow.id, now)
-        await rouse(engine, workflow, now)
     driven = asyncio.get_running_loop().create_future()
+    if scope.event is None and not await _roused(engine, workflow, scope):
+        driven.set_result(False)
+        return driven
     over = asyncio.create_task(_hold(engine, workflow, stage, tally, scope, driven))
     try:
         await asyncio.wait([driven, over], return_when=asyncio.FIRST_COMPLETED)
@@ -77,24 +76,33 @@ async def begin(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, 
 
 
 async def _hold(
-    engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope, driven: asyncio.Future[None]
+    engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope, driven: asyncio.Future[bool]
 ) -> bool:
     token = new_id()
+    held = True
     with heartbeat(engine, token):
         try:
-            return await _drive_claimed(engine, workflow, stage, tally, token, scope, driven)
+            held = await _drive_claimed(engine, workflow, stage, tally, token, scope, driven)
+            return held
         finally:
-            if scope.cancelled():
+            if held and scope.cancelled():
                 tally.cancelled |= set(await engine.write(call_off_held, engine.registry, token))
-            await engine.write(_release, token)
+            if held:
+                await engine.write(_release, token)
 
 
-async def rouse(engine: Engine, workflow: Workflow, now: datetime) -> int:
-    """Make sleepers due by `now` ready, close windows that ended and drop the alarms that rang; returns how many."""
-    return await engine.write(_rouse, workflow.id, now)
+async def _roused(engine: Engine, workflow: Workflow, scope: Scope) -> bool:
+    """Whether there may be somebody to claim, after whose time has come was made ready."""
+    now = clock.now()
+    found = await engine.read(backlog.of_workflow, workflow.id, now)
+    if found.due:
+        await scope.consult(engine, workflow.id, now)
+        await engine.write(_rouse, workflow.id, now)
+    return found.ready or found.due or scope.before is not None
 
 
-def _rouse(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> int:
+def _rouse(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> None:
+    """Make sleepers due by `now` ready, close windows that ended and drop the alarms that rang."""
     woken = notifications.wake(connection, environment, workflow, now, PAGE)
     watermark = events.watermark(connection, environment, now)
     joinable = backlog.undecided_before(connection, environment, workflow)
@@ -105,7 +113,6 @@ def _rouse(connection: sa.Connection, environment: str, workflow: str, now: date
     if woken < PAGE and closed < PAGE:
         # Who is still to be woken keeps the alarm: the stretch of the next one begins where it ends.
         alarms.rung(connection, environment, workflow, now)
-    return woken + closed
 
 
 def _release(connection: sa.Connection, environment: str, token: str) -> None:
@@ -120,7 +127,7 @@ async def _drive_claimed(
     tally: Tally,
     token: str,
     scope: Scope,
-    driven: asyncio.Future[None],
+    driven: asyncio.Future[bool],
 ) -> bool:
     claimed = await engine.write(_claim, engine, workflow, token, scope)
     if not claimed.notifications:
@@ -135,7 +142,7 @@ async def _drive_claimed(
         await performer.finish(endings)
     try:
         await drive(players, performer, scope.stop)
-        driven.set_result(None)
+        driven.set_result(True)
     finally:
         await _all_of(performer.deliveries)
     return True
@@ -158,7 +165,8 @@ class _Claim:
 def _claim(
     connection: sa.Connection, environment: str, engine: Engine, workflow: Workflow, token: str, scope: Scope
 ) -> _Claim:
-    scope.before(connection)
+    if scope.before is not None:
+        scope.before(connection)
     taken = notifications.claim(
         connection,
         environment,

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -141,7 +142,6 @@ class Run:
         self.workflow = workflow
         self.flow_run = str(flow_run)
         self.tally = Tally()
-        self.again = False
 
     def stopping(self) -> bool:
         """Whether the run was cancelled, or the worker stops."""
@@ -152,32 +152,38 @@ class Run:
         return runtime.was_cancelled(self.flow_run)
 
     def scope(
-        self, *, event: str | None = None, before: Callable[[sa.Connection], None] = lambda connection: None
+        self, *, event: str | None = None, before: Callable[[sa.Connection], object] | None = None
     ) -> batch.Scope:
-        """What it may take: one trigger's, or all that is ready; first what failed when it ran before."""
-
-        def take_up(connection: sa.Connection) -> None:
-            if not self.again:
-                retries.take_up(connection, self.engine.environment, self.flow_run)
-            before(connection)
-
-        return batch.Scope(event, take_up, self.stopping, self.cancelled, consult, self.flow_run)
+        """What it may take: one trigger's, or all that is ready."""
+        return batch.Scope(event, before, self.stopping, self.cancelled, consult, self.flow_run)
 
     async def drive(self, scope: batch.Scope, *, keep_on: bool = False) -> None:
-        """Work until there is nothing left; with `keep_on`, also on what arrives meanwhile, unless it is held."""
+        """Work until there is nothing left, first on what failed when the run ran before.
+
+        With `keep_on`, also on what arrives meanwhile, unless it is held.
+        """
         started = quiet_since = time.monotonic()
+        now = replace(scope, before=self._failed_before(scope.before))
         async with Underway() as batches:
             while not (self.stopping() or (keep_on and self.engine.holds(self.workflow.id))):
                 self.engine.bell.clear()
-                if await batches.work(self.engine, self.workflow, PrefectStage(), self.tally, scope):
+                if await batches.work(self.engine, self.workflow, PrefectStage(), self.tally, now):
                     quiet_since = time.monotonic()
                 elif not keep_on or time.monotonic() - quiet_since > IDLE:
                     return
                 else:
                     await _rung_within(self.engine, IDLE / 4)
-                self.again = True
+                now = scope
                 if time.monotonic() - started > LONGEST:
                     return
+
+    def _failed_before(self, before: Callable[[sa.Connection], object] | None) -> Callable[[sa.Connection], None]:
+        def take_up(connection: sa.Connection) -> None:
+            retries.take_up(connection, self.engine.environment, self.flow_run)
+            if before is not None:
+                before(connection)
+
+        return take_up
 
     def state(self, said: str | None = None) -> State:
         """How the run ends, with a sentence an operator can act on."""

@@ -15,7 +15,7 @@ class Underway:
     """The batches of one run. At the end of its `async with` block all of them are over."""
 
     def __init__(self) -> None:
-        self._tasks: list[asyncio.Task[bool]] = []
+        self._tasks: list[asyncio.Future[bool]] = []
 
     async def __aenter__(self) -> Underway:
         return self

@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from notify.model import LIVE, NotificationStatus
-from notify.store import fanouts
-from notify.store.tables import notifications
+from notify.store import fanouts, windows
+from notify.store.tables import alarms, notifications
 
 READY, RUNNING, WAITING = LIVE
 _N = notifications.c
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Whether a workflow has somebody to claim now, and whether somebody's wait or window is over."""
+
+    ready: bool
+    due: bool
+
+
+def of_workflow(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> Work:
+    """What there is to do of one workflow, in one statement."""
+    ready = [if_ready(environment, workflow), fanouts.with_broadcasts(environment)]
+    alarm = sa.select(alarms.c.workflow).where(alarms.c.environment == environment, alarms.c.bucket <= now)
+    due = [with_due(environment, now), windows.with_due(environment, now), alarm]
+    asked = [sa.or_(*(_names(some, workflow) for some in kind)) for kind in (ready, due)]
+    return Work(*connection.execute(sa.select(*asked)).one())
+
+
+def _names(workflows: sa.Select[Any], workflow: str) -> sa.ColumnElement[bool]:
+    column = workflows.selected_columns[0]
+    return workflows.where(column == workflow).exists()
 
 
 def undecided_before(connection: sa.Connection, environment: str, workflow: str) -> datetime | None:
