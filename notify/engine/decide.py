@@ -19,10 +19,10 @@ from notify.engine.context import Engine
 from notify.engine.driver import LOST, Answer, Request
 from notify.errors import InvalidTemplate, RenderFailed, TemplateMissing
 from notify.matching import message_id
-from notify.model import Channel, Content, MessageStatus, StepState, Subscriber
+from notify.model import Channel, Content, MessageStatus, Subscriber
 from notify.planning import Reason, why_not
 from notify.steps import Decision, Send, Step
-from notify.store import memos, messages, notifications
+from notify.store import messages
 from notify.store.messages import Queued
 from notify.workflow import Workflow
 
@@ -46,9 +46,8 @@ def decide(
 
     Returns the answers in order and the messages to deliver, claimed by `token`.
     """
-    started = clock.now()
     verdicts = _Group(engine, workflow, audience, requests).verdicts()
-    return engine.database.transact(lambda connection: _write(connection, engine, workflow, token, verdicts, started))
+    return engine.database.transact(lambda connection: _write(connection, engine, workflow, token, verdicts))
 
 
 class _Group:
@@ -129,20 +128,13 @@ def _write(
     workflow: Workflow,
     token: str,
     verdicts: Sequence[Verdict],
-    started: datetime,
 ) -> tuple[list[Answer], list[Queued]]:
-    environment = engine.environment
-    ids = [one.request.claimed.id for one in verdicts]
-    mine = notifications.lock(connection, environment, ids, token, shared=True)
-    kept = [one for one in verdicts if one.request.claimed.id in mine]
     now = clock.now()
-    rows = [_message(environment, workflow, one, token, now) for one in kept]
-    new = messages.add(connection, environment, rows, engine.lease)
-    memos.remember(
-        connection, environment, [_memo(one, row["id"], started, now) for one, row in zip(kept, rows, strict=True)]
-    )
-    queued = [_queued(row, one) for one, row in zip(kept, rows, strict=True) if row["id"] in new and row["claim"]]
-    return [_answer(environment, one, mine) for one in verdicts], queued
+    rows = [_message(engine.environment, workflow, one, token, now) for one in verdicts]
+    kept = messages.add(connection, engine.environment, rows, token, engine.lease)
+    pairs = list(zip(verdicts, rows, strict=True))
+    queued = [_queued(row, one) for one, row in pairs if row["claim"] and row["id"] in kept]
+    return [_answer(one, row["id"]) if row["id"] in kept else LOST for one, row in pairs], queued
 
 
 def _message(environment: str, workflow: Workflow, one: Verdict, token: str, now: datetime) -> dict[str, Any]:
@@ -188,25 +180,5 @@ def _queued(row: Mapping[str, Any], one: Verdict) -> Queued:
     )
 
 
-_STEP_STATES = {MessageStatus.SKIPPED: StepState.SKIPPED, MessageStatus.FAILED: StepState.FAILED}
-
-
-def _memo(one: Verdict, message: str, started: datetime, now: datetime) -> dict[str, Any]:
-    return {
-        "notification": one.request.claimed.id,
-        "key": one.request.step.key,
-        "kind": one.request.step.kind,
-        "state": _STEP_STATES.get(one.status, StepState.COMPLETED),
-        "value": {"status": one.status, "reason": one.reason, "message": message},
-        "error": {"message": one.error} if one.error else None,
-        "started_at": started,
-        "finished_at": now,
-    }
-
-
-def _answer(environment: str, one: Verdict, mine: set[str]) -> Answer:
-    claimed = one.request.claimed
-    if claimed.id not in mine:
-        return LOST
-    message = message_id(environment, claimed.id, one.request.step.key)
+def _answer(one: Verdict, message: str) -> Answer:
     return Answer(Decision(one.status, one.reason, message, one.error))

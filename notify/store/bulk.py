@@ -45,13 +45,19 @@ def insert_returning(
     column: sa.Column[T],
     *,
     lease: timedelta | None = None,
+    held: str = "",
+    token: str | None = None,
 ) -> set[T]:
-    """Like `insert_new`; returns `column` of the rows that were new. `lease` sets their `lease_until`."""
+    """Like `insert_new`; returns `column` of the rows that were new. `lease` sets their `lease_until`.
+
+    `held` names the column with the id of a notification: only rows whose notification is held under `token` go in,
+    and it stays so until the transaction ends. Who leaves it as it is shares the lock with others who do.
+    """
     if not rows:
         return set()
-    statement = _insert(connection.dialect.name, table, _NOTHING, column, leased=lease is not None)
+    statement = _insert(connection.dialect.name, table, _NOTHING, column, leased=lease is not None, held=held)
     values: Row = {"rows": packed(rows)} | ({"lease": lease.total_seconds()} if lease else {})
-    return set(connection.execute(statement, values).scalars())
+    return set(connection.execute(statement, values | ({"token": token} if held else {})).scalars())
 
 
 def upsert(
@@ -73,7 +79,13 @@ def statement_returning(dialect: sa.Dialect, table: sa.Table, column: sa.Column[
 
 @lru_cache
 def _insert(
-    dialect: str, table: sa.Table, conflict: str, returning: sa.Column[Any] | None = None, *, leased: bool = False
+    dialect: str,
+    table: sa.Table,
+    conflict: str,
+    returning: sa.Column[Any] | None = None,
+    *,
+    leased: bool = False,
+    held: str = "",
 ) -> Any:
     columns = [column for column in table.columns if table.autoincrement_column is not column]
     names = ", ".join(f'"{column.name}"' for column in columns)
@@ -84,11 +96,20 @@ def _insert(
     source = "json_each(:rows)"
     if dialect == "postgresql":
         source = f'json_populate_recordset(CAST(NULL AS "{table.name}"), CAST(:rows AS json))'
-    # `WHERE true` tells SQLite's parser that ON CONFLICT is no join condition.
-    words = f'INSERT INTO "{table.name}" ({names}) SELECT {values} FROM {source} AS r WHERE true {conflict}'
+    words = f'INSERT INTO "{table.name}" ({names}) SELECT {values} FROM {source} AS r {_fence(dialect, table, held)}'
+    words = f"{words} {conflict}"
     if returning is None:
         return sa.text(words)
     return sa.text(f'{words} RETURNING "{returning.name}"').columns(sa.column(returning.name, returning.type))
+
+
+def _fence(dialect: str, table: sa.Table, held: str) -> str:
+    if not held:
+        # SQLite's parser would take ON CONFLICT for a join condition.
+        return "WHERE true"
+    same = f"n.environment = {_value(dialect, table.c.environment)} AND n.id = {_value(dialect, table.c[held])}"
+    lock = " FOR SHARE OF n" if dialect == "postgresql" else ""
+    return f"JOIN notifications AS n ON {same} WHERE n.claim = :token AND n.status = 'running'{lock}"
 
 
 def _value(dialect: str, column: sa.Column[Any]) -> str:

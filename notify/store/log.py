@@ -11,6 +11,7 @@ from typing import Any, TypedDict, Unpack
 
 import sqlalchemy as sa
 
+from notify.store import decisions
 from notify.store.tables import attempts, events, messages, notifications, omissions, steps, window_items, windows
 from notify.store.types import among
 
@@ -152,12 +153,14 @@ class Trace:
 def trace(connection: sa.Connection, environment: str, notification: str) -> list[Trace]:
     """The steps a notification took, in the order in which they began."""
     names = ("key", "kind", "state", "value", "error", "started_at", "finished_at")
-    query = (
-        sa.select(*(_S[name] for name in names))
-        .where(_S.environment == environment, _S.notification == notification)
-        .order_by(_S.started_at, _S.key)
+    query = sa.select(*(_S[name] for name in names)).where(
+        _S.environment == environment, _S.notification == notification
     )
-    return [Trace(*row) for row in connection.execute(query)]
+    steps = {row.key: Trace(*row) for row in connection.execute(query)}
+    for _, one in decisions.of(connection, environment, [notification]):
+        assert one.started_at is not None
+        steps[one.key] = Trace(one.key, one.kind, one.state, one.value, one.error, one.started_at, one.started_at)
+    return sorted(steps.values(), key=lambda one: (one.started_at, one.key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The memo: what each notification's steps came to. Two statements a step, however large the batch."""
+"""The memo: what each notification's steps came to. A channel step's memory is its message; others are rows here."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.model import Remembered, StepState
+from notify.store import decisions
 from notify.store.bulk import upsert
 from notify.store.tables import steps
 from notify.store.types import among
@@ -19,6 +20,8 @@ def recall(connection: sa.Connection, environment: str, ids: Sequence[str]) -> d
     memo: dict[str, dict[str, Remembered]] = {}
     for row in connection.execute(query):
         memo.setdefault(row.notification, {})[row.key] = _remembered(row)
+    for notification, decided in decisions.of(connection, environment, ids):
+        memo.setdefault(notification, {})[decided.key] = decided
     return memo
 
 

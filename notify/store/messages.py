@@ -31,10 +31,10 @@ class Queued:
     attempts: int
 
 
-def add(connection: sa.Connection, environment: str, rows: Sequence[Row], lease: timedelta | None = None) -> set[str]:
-    """Insert what was decided; returns the ids that are new. A message decided before is left as it is."""
-    whole = [row | {"environment": environment} for row in rows]
-    return insert_returning(connection, messages, whole, _M.id, lease=lease)
+def add(connection: sa.Connection, environment: str, rows: Sequence[Row], token: str, lease: timedelta) -> set[str]:
+    """Insert what was decided for notifications still held under `token`; returns the ids of what went in."""
+    whole = [row | {"environment": environment} for row in sorted(rows, key=lambda row: row["notification"])]
+    return insert_returning(connection, messages, whole, _M.id, lease=lease, held="notification", token=token)
 
 
 def claim(

@@ -123,18 +123,13 @@ def renew(connection: sa.Connection, environment: str, token: str, lease: timede
     connection.execute(notifications.update().where(mine).values(lease_until=database_now(lease)))
 
 
-def lock(
-    connection: sa.Connection, environment: str, ids: Sequence[str], token: str, *, shared: bool = False
-) -> set[str]:
-    """Of `ids`, those still held under `token`, locked until the transaction ends.
-
-    Who writes beside them and leaves them as they are shares the lock with others who do.
-    """
+def lock(connection: sa.Connection, environment: str, ids: Sequence[str], token: str) -> set[str]:
+    """Of `ids`, those still held under `token`, locked until the transaction ends."""
     query = (
         sa.select(_N.id)
         .where(_N.environment == environment, among(_N.id, ids), _N.claim == token, _N.status == RUNNING)
         .order_by(_N.id)
-        .with_for_update(read=shared)
+        .with_for_update()
     )
     return set(connection.execute(query).scalars())
 

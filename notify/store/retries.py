@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from notify.model import MessageStatus, NotificationStatus, StepState
+from notify.model import NotificationStatus, StepState
+from notify.store import decisions, memos
 from notify.store.tables import messages, notifications, steps
 from notify.store.types import among
 
 _N, _S, _M = notifications.c, steps.c, messages.c
+
+_PLACE = ("notification", "key", "kind", "started_at")
 
 
 def take_up(connection: sa.Connection, environment: str, flow_run: str) -> list[str]:
@@ -35,5 +38,16 @@ def _forget(connection: sa.Connection, environment: str, ids: Sequence[str]) -> 
     of_theirs = sa.and_(_S.environment == environment, among(_S.notification, ids), _S.state == StepState.FAILED)
     pending = {"state": StepState.PENDING, "value": {"tries": 0}, "error": None, "finished_at": None}
     connection.execute(steps.update().where(of_theirs).values(**pending))
-    unmade = sa.and_(_M.environment == environment, among(_M.notification, ids), _M.status == MessageStatus.FAILED)
-    connection.execute(messages.delete().where(unmade, _M.attempts == 0))
+    unmade = sa.and_(_M.environment == environment, among(_M.notification, ids), decisions.UNMADE)
+    gone = messages.delete().where(unmade).returning(_M.notification, _M.step, _M.channel, _M.created_at)
+    places = [
+        {
+            "notification": row.notification,
+            "key": row.step,
+            "kind": row.channel,
+            "started_at": row.created_at,
+            **pending,
+        }
+        for row in connection.execute(gone)
+    ]
+    memos.remember(connection, environment, places)

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from notify import matching
 from notify.model import Content, Event, EventKind, derive, new_id
-from notify.store import closing, events, inbox, memos, messages, notifications, people, schema, tables, windows
+from notify.store import bulk, closing, events, inbox, memos, messages, notifications, people, schema, tables, windows
 from notify.store.database import Database
 
 T = TypeVar("T")
@@ -173,7 +173,7 @@ class World:
             "attempts": 0,
             "created_at": self.now,
         } | fields
-        self.write(messages.add, ENVIRONMENT, [row])
+        self.write(bulk.insert_new, tables.messages, [row | {"environment": ENVIRONMENT}])
         return row["id"]
 
     def attempts(self, message: str, *outcomes: str | None, seconds: float = 0.25) -> None:

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from notify.errors import InvalidInput
 from notify.model import Channel
-from notify.store.tables import events, steps
+from notify.store import decisions
+from notify.store.tables import events, notifications
 from tests.world import World, migrated
 
 SOURCE = """
@@ -58,8 +59,10 @@ def world(tmp_path: Path, url: str) -> Iterator[World]:
 
 def decided(world: World) -> dict[str, tuple[Any, ...]]:
     """What the engine decided in each channel step before anything was delivered, by message."""
-    query: Any = sa.select(steps.c.kind, steps.c.value).where(steps.c.kind.in_(CHANNELS))
-    return {row.value["message"]: (row.kind, row.value["status"], row.value["reason"]) for row in world.rows(query)}
+    ids = [row.id for row in world.rows(sa.select(notifications.c.id))]
+    with world.notify.database.read() as connection:
+        found = [one for _, one in decisions.of(connection, "default", ids)]
+    return {one.value["message"]: (one.kind, one.value["status"], one.value["reason"]) for one in found}
 
 
 def answered(answers: Answers) -> dict[str, tuple[Any, ...]]:
