@@ -89,17 +89,29 @@ async def _deliver(
 
     Two waves share the calls a provider takes at once: one is on its way while the next one is written.
     """
-    on_their_way: asyncio.Task[list[Call]] | None = None
+    under_way: list[asyncio.Task[list[Call]]] = []
     finished: list[Call] = []
     try:
         for wave in takewhile(lambda _: not stop(), _waves(queued, max(1, provider.concurrency // 2))):
-            begun = await engine.write(_turn, token, provider.id, finished, wave)
-            # A call begins as soon as its attempt is written: what is written and not begun would end as unknown.
-            before, on_their_way = on_their_way, asyncio.create_task(_call(provider, begun))
-            finished = await before if before else []
+            under_way.append(asyncio.create_task(_tried(engine, token, provider, finished, wave)))
+            finished = []
+            if len(under_way) > 1:
+                # Whoever is cancelled here lets calls come to their answers: cut off, they would end as unknown.
+                finished = await asyncio.shield(under_way[0])
+                del under_way[0]
     finally:
-        rest = await on_their_way if on_their_way else []
-        await engine.write(_turn, token, provider.id, [*finished, *rest], [])
+        outcomes = await asyncio.gather(*under_way, return_exceptions=True)
+        finished += [call for calls in outcomes if not isinstance(calls, BaseException) for call in calls]
+        await engine.write(_turn, token, provider.id, finished, [])
+        for problem in outcomes:
+            if isinstance(problem, BaseException):
+                raise problem
+
+
+async def _tried(
+    engine: Engine, token: str, provider: Provider, finished: Sequence[Call], wave: Sequence[Queued]
+) -> list[Call]:
+    return await _call(provider, await engine.write(_turn, token, provider.id, finished, wave))
 
 
 def _waves(queued: Sequence[Queued], size: int) -> Iterable[Sequence[Queued]]:
