@@ -56,7 +56,9 @@ def _told(world: World) -> None:
     world.settle()
 
 
-@pytest.mark.parametrize("kind", ["postgresql"])  # on SQLite it goes through the command line, below
+@pytest.mark.parametrize(
+    "kind", ["postgresql"]
+)  # on SQLite it goes through the command line, below, among the long ones
 def test_the_sample_comes_to_its_figures(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     expected = _expected()
     with World(tmp_path, migrated(request, kind), flows=SHIPPED, at=LATER) as world:
@@ -159,6 +161,7 @@ def _typed(home: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.long
 def test_the_sample_through_the_command_line_and_prefect(home: Path) -> None:
     expected = _expected()
 
