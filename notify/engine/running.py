@@ -25,8 +25,13 @@ _LOOK = 0.5
 Say = Callable[[str], None]
 
 
+def _print(line: str) -> None:
+    """At once, also into a file or a pipe: somebody may be watching it."""
+    print(line, flush=True)
+
+
 async def work(
-    settings: Settings, host: Host, *, until_idle: bool, say: Say = print, patience: float = PATIENCE
+    settings: Settings, host: Host, *, until_idle: bool, say: Say = _print, patience: float = PATIENCE
 ) -> None:
     """Serve until stopped, or until nothing is left to do now; then say what still waits.
 
@@ -51,7 +56,7 @@ async def work(
         say(farewell(idle))
 
 
-async def dev(settings: Settings, host: Host, *, say: Say = print) -> None:
+async def dev(settings: Settings, host: Host, *, say: Say = _print) -> None:
     """Serve with schedules on, and take over workflows and templates as they are saved."""
     engine = await _engine(settings)
     for error in (*engine.registry.broken, *broken_templates(engine)):
@@ -68,7 +73,7 @@ async def dev(settings: Settings, host: Host, *, say: Say = print) -> None:
     say("Stopped. What waits is stored; `notify dev` continues it.")
 
 
-async def deploy_all(settings: Settings, host: Host, *, say: Say = print) -> None:
+async def deploy_all(settings: Settings, host: Host, *, say: Say = _print) -> None:
     """Register everything `prefect.yaml` lists, and the automations."""
     found = registry.load(settings.flows)
     file = find_list(settings.flows)
