@@ -117,9 +117,8 @@ class Conductor:
     async def _turn(self) -> None:
         self.engine.bell.clear()
         found = await local.look(self.engine)
+        # What a page comes to is found in the next turn, which begins at once.
         matched = found.unmatched and await self._match()
-        if matched:
-            found = await local.look(self.engine)
         busy = [workflow for workflow in local.busy(self.engine, found) if not self.engine.holds(workflow)]
         if self.presence.away:
             self._flow_runs.let_go()

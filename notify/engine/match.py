@@ -73,7 +73,7 @@ def _next_page(connection: sa.Connection, environment: str, worker: str, stamp: 
 
 
 async def _matches(engine: Engine, page: Sequence[Event]) -> list[Match]:
-    """Each event with each workflow it starts; workflows are resolved one by one, each for all its events."""
+    """Each event with each workflow it starts; the resolvers of all workflows are asked beside each other."""
     matches: list[Match] = []
     by_workflow: dict[str, list[Event]] = {}
     for event in page:
@@ -85,9 +85,8 @@ async def _matches(engine: Engine, page: Sequence[Event]) -> list[Match]:
             by_workflow.setdefault(workflow.id, []).append(event)
         if not listening:
             matches.append(Match(event, "", reason="no_workflow"))
-    for id_, some in by_workflow.items():
-        matches += await resolved(engine.registry.workflow(id_), some)
-    return matches
+    asked = (resolved(engine.registry.workflow(id_), some) for id_, some in by_workflow.items())
+    return matches + [match for answers in await asyncio.gather(*asked) for match in answers]
 
 
 def _triggered(engine: Engine, event: Event) -> Match:
