@@ -29,6 +29,12 @@ PATIENCE = 120
 START = DEPLOYMENTS / "start.sh"
 SECRET = "a-secret-of-our-own"
 
+#: A worker that is gone is noticed after one missed sign of life, in place of three.
+_IMPATIENT = {
+    "PREFECT_SERVER_SERVICES_FOREMAN_INACTIVITY_HEARTBEAT_MULTIPLE": "1",
+    "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "2",
+}
+
 
 def own_variables() -> dict[str, str]:
     """The example with secrets of our own."""
@@ -60,7 +66,7 @@ class Stack:
         image = {"NOTIFY_HOME": str(home), "NOTIFY_FLOWS": str(ROOT / "flows"), "PYTHONUNBUFFERED": "1"}
         placed = {"NOTIFY_WORKER": name, "PREFECT_HOME": str(home / "prefect"), "PATH": path}
         if "PREFECT_SERVER_API_HOST" in service.environment:
-            placed |= {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(self.port)}
+            placed |= {"PREFECT_SERVER_API_HOST": "127.0.0.1", "PREFECT_SERVER_API_PORT": str(self.port)} | _IMPATIENT
         ours = {key: self._here(value) for key, value in service.environment.items()}
         return kept | image | ours | placed
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.long
 HASTY = """\
 import sys
 from datetime import timedelta
-from notify.engine import conductor, reconcile, runtime, worker
+from notify.engine import conductor, reconcile, runtime, serving
 from notify.cli import main
 
 build = runtime.build
@@ -35,8 +35,8 @@ def hasty(settings):
     return engine
 
 runtime.build = hasty
-reconcile.SILENCE = timedelta(seconds=6)
-worker.BEAT = worker.RECONCILE = conductor.SWEEP = 1.0
+reconcile.SILENCE = timedelta(seconds=10)
+serving.BEAT = serving.RECONCILE = conductor.SWEEP = 1.0
 sys.argv = ["notify", "work"]
 main()
 """

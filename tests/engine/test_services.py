@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from notify.model import NotificationStatus
-from notify.store.tables import flow_runs, leases, messages, notifications
+from notify.store.tables import events, flow_runs, leases, messages, notifications
 from tests.compose import DEPLOYMENTS, Compose, example
 from tests.engine.services_world import START, Stack
 from tests.eventually import eventually_sync
@@ -24,8 +24,8 @@ from tests.postgres import FAST, Server, Unavailable
 pytestmark = pytest.mark.long
 
 PEOPLE = 25
-#: A load goes on until everybody has done some of it, but not for ever.
-LEAST, MOST = 8, 80
+#: A load goes on until everybody has done some of it, but not for ever, and waits while more are ready than a few.
+LEAST, MOST, FEW = 8, 80, 200
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def _task(number: int) -> dict[str, Any]:
 
 
 def _load(stack: Stack, name: str, workers: set[str]) -> int:
-    """Triggers in waves, without waiting for them, until each of the workers has sent some; returns how many."""
+    """Triggers in waves, a few of them ahead, until each of the workers has sent some; returns how many."""
     before = stack.shares()
     with stack.notify() as notify:
         for wave in range(MOST):
@@ -90,7 +90,15 @@ def _load(stack: Stack, name: str, workers: set[str]) -> int:
             )
             if wave + 1 >= LEAST and workers <= set(stack.shares() - before):
                 return PEOPLE * (wave + 1)
+            eventually_sync(lambda: _undone(stack) < FEW, "the workers keep up", within=60)
     pytest.fail(f"{MOST * PEOPLE} triggers, and only these workers took any: {stack.shares() - before}")
+
+
+def _undone(stack: Stack) -> int:
+    """How many events wait to be matched, and notifications to be worked on."""
+    unmatched = sa.select(sa.func.count()).where(events.c.matched_at.is_(None))
+    ready = sa.select(sa.func.count()).where(notifications.c.status == NotificationStatus.READY)
+    return stack.rows(unmatched)[0][0] + stack.rows(ready)[0][0]
 
 
 def _everything_told(stack: Stack, count: int) -> bool:
@@ -173,6 +181,25 @@ def _registered(stack: Stack) -> dict[str, Any]:
 
 def _crons(deployment: Any) -> list[Any]:
     return [(one["schedule"], one["active"]) for one in deployment["schedules"]]
+
+
+def test_a_pool_without_workers_says_so_to_the_first_that_comes_back(stack: Stack) -> None:
+    for worker in [name for name in stack.processes if name.startswith("worker-")]:
+        stack.kill(worker)
+    said = "The work pool had no worker. Start one with `notify work`."
+
+    def asked_for() -> list[Any]:
+        found = stack.api("POST", "flow_runs/filter", flows={"name": {"any_": ["alert-on-failure"]}})
+        alerts = [run for run in found if run["parameters"].get("payload", {}).get("error") == {"message": said}]
+        return [run["id"] for run in alerts if run["state"]["type"] == "SCHEDULED"]
+
+    [run] = eventually_sync(asked_for, "an alert is asked for", within=120) or []
+    stack.start("worker", "worker-3")
+
+    def done() -> bool:
+        return stack.api("GET", f"flow_runs/{run}")["state"]["type"] == "COMPLETED"
+
+    eventually_sync(done, "the alert is carried out", within=120)
 
 
 def test_the_same_deployments_run_on_a_stock_pool(stack: Stack, tmp_path: Path) -> None:
