@@ -117,8 +117,6 @@ class Conductor:
     async def _turn(self) -> None:
         self.engine.bell.clear()
         found = await local.look(self.engine)
-        # What a page comes to is found in the next turn, which begins at once.
-        matched = found.unmatched and await self._match()
         busy = [workflow for workflow in local.busy(self.engine, found) if not self.engine.holds(workflow)]
         if self.presence.away:
             self._flow_runs.let_go()
@@ -126,6 +124,8 @@ class Conductor:
             self._begin(workflow)
         if found.undelivered and not self.engine.holds(DELIVER):
             self._due.start(DELIVER)
+        # Last, for it takes its time; what a page comes to is begun in the next turn, which follows at once.
+        matched = found.unmatched and await self._match()
         if matched or busy:
             self._busy_at = time.monotonic()
         await self._keep_house()

@@ -45,19 +45,21 @@ def insert_returning(
     column: sa.Column[T],
     *,
     lease: timedelta | None = None,
-    held: str = "",
     token: str | None = None,
 ) -> set[T]:
     """Like `insert_new`; returns `column` of the rows that were new. `lease` sets their `lease_until`.
 
-    `held` names the column with the id of a notification: only rows whose notification is held under `token` go in,
-    and it stays so until the transaction ends. Who leaves it as it is shares the lock with others who do.
+    With a `token` only those go in whose `notification` is held under it, and it stays so until the transaction ends.
+    Who leaves a notification as it is shares the lock with others who do. The rows are of one environment.
     """
     if not rows:
         return set()
-    statement = _insert(connection.dialect.name, table, _NOTHING, column, leased=lease is not None, held=held)
+    statement = _insert(connection.dialect.name, table, _NOTHING, column, leased=lease is not None, fenced=bool(token))
     values: Row = {"rows": packed(rows)} | ({"lease": lease.total_seconds()} if lease else {})
-    return set(connection.execute(statement, values | ({"token": token} if held else {})).scalars())
+    if token is not None:
+        ids = orjson.dumps([row["notification"] for row in rows]).decode()
+        values |= {"token": token, "ids": ids, "environment": rows[0]["environment"]}
+    return set(connection.execute(statement, values).scalars())
 
 
 def upsert(
@@ -85,7 +87,7 @@ def _insert(
     returning: sa.Column[Any] | None = None,
     *,
     leased: bool = False,
-    held: str = "",
+    fenced: bool = False,
 ) -> Any:
     columns = [column for column in table.columns if table.autoincrement_column is not column]
     names = ", ".join(f'"{column.name}"' for column in columns)
@@ -96,20 +98,26 @@ def _insert(
     source = "json_each(:rows)"
     if dialect == "postgresql":
         source = f'json_populate_recordset(CAST(NULL AS "{table.name}"), CAST(:rows AS json))'
-    words = f'INSERT INTO "{table.name}" ({names}) SELECT {values} FROM {source} AS r {_fence(dialect, table, held)}'
-    words = f"{words} {conflict}"
+    # A WHERE in any case: without one SQLite's parser takes ON CONFLICT for a join condition.
+    held, only = "", "true"
+    if fenced:
+        held, only = _held(dialect), f"{_value(dialect, table.c.notification)} IN (SELECT id FROM held)"
+    words = f'{held} INSERT INTO "{table.name}" ({names}) SELECT {values} FROM {source} AS r WHERE {only} {conflict}'
     if returning is None:
         return sa.text(words)
     return sa.text(f'{words} RETURNING "{returning.name}"').columns(sa.column(returning.name, returning.type))
 
 
-def _fence(dialect: str, table: sa.Table, held: str) -> str:
-    if not held:
-        # SQLite's parser would take ON CONFLICT for a join condition.
-        return "WHERE true"
-    same = f"n.environment = {_value(dialect, table.c.environment)} AND n.id = {_value(dialect, table.c[held])}"
-    lock = " FOR SHARE OF n" if dialect == "postgresql" else ""
-    return f"JOIN notifications AS n ON {same} WHERE n.claim = :token AND n.status = 'running'{lock}"
+def _held(dialect: str) -> str:
+    """Which of the notifications `ids` are held under `token`: chosen first, by their key, and locked in its order."""
+    mine = "n.environment = :environment AND n.claim = :token AND n.status = 'running'"
+    if dialect == "sqlite":
+        return (
+            f"WITH held AS (SELECT n.id FROM notifications AS n, json_each(:ids) AS i WHERE n.id = i.value AND {mine})"
+        )
+    ids = "ARRAY(SELECT CAST(json_array_elements_text(CAST(:ids AS json)) AS uuid))"
+    chosen = f"SELECT n.id FROM notifications AS n WHERE n.id = ANY ({ids}) AND {mine} ORDER BY n.id FOR SHARE"
+    return f"WITH held AS MATERIALIZED ({chosen})"
 
 
 def _value(dialect: str, column: sa.Column[Any]) -> str:

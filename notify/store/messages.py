@@ -33,8 +33,8 @@ class Queued:
 
 def add(connection: sa.Connection, environment: str, rows: Sequence[Row], token: str, lease: timedelta) -> set[str]:
     """Insert what was decided for notifications still held under `token`; returns the ids of what went in."""
-    whole = [row | {"environment": environment} for row in sorted(rows, key=lambda row: row["notification"])]
-    return insert_returning(connection, messages, whole, _M.id, lease=lease, held="notification", token=token)
+    whole = [row | {"environment": environment} for row in rows]
+    return insert_returning(connection, messages, whole, _M.id, lease=lease, token=token)
 
 
 def claim(
