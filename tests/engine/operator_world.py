@@ -217,6 +217,12 @@ class Operator(Dev):
         else:
             self.call("PATCH", f"/work_pools/{what}", is_paused=paused)
 
+    def pause_and_hear(self, what: str, said: str) -> None:
+        """Pause it, and wait until the worker says `said`."""
+        times = self.said.count(said)
+        self.pause(what, paused=True)
+        eventually_sync(lambda: self.said.count(said) > times, "the worker says so", within=PATIENCE)
+
     # --- the rows -------------------------------------------------------------------------------
 
     def statuses(self, workflow: str) -> dict[str, tuple[str, str | None]]:

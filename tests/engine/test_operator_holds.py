@@ -1,9 +1,8 @@
-"""An operator's hand on what is to come: pauses, limits, priorities, dry runs, and what the server does by itself."""
+"""An operator's hand on what is to come: pauses, limits, priorities and dry runs."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -16,13 +15,11 @@ from notify.engine import deploy
 from notify.engine.batch import BATCH
 from notify.errors import InvalidInput
 from notify.store.tables import messages, notifications
-from tests.engine.dev_world import PATIENCE, ROOT
+from tests.engine.dev_world import PATIENCE
 from tests.engine.operator_world import Operator
 from tests.eventually import eventually_sync
 
 pytestmark = pytest.mark.long
-
-ALERT = "alert-on-failure"
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +28,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     (folder / "flows").mkdir()
     made = Operator(folder / ".notify", folder / "flows")
     made.prepare()
-    shutil.copy(ROOT / "flows" / "alert_on_failure.py", made.flows)
-    shutil.copytree(ROOT / "flows" / "templates" / ALERT, made.flows / "templates" / ALERT)
-    for shared in (ROOT / "flows" / "templates").glob("_*.j2"):
-        shutil.copy(shared, made.flows / "templates")
     made.start()
     yield made
     made.stop()
@@ -105,12 +98,6 @@ def _now() -> str:
 # --- pauses -------------------------------------------------------------------------------------
 
 
-def _paused(operator: Operator, what: str, said: str) -> None:
-    times = operator.said.count(said)
-    operator.pause(what, paused=True)
-    eventually_sync(lambda: operator.said.count(said) > times, "the worker says so", within=PATIENCE)
-
-
 def _ready(operator: Operator, workflow: str, *people: str) -> bool:
     found = operator.statuses(workflow)
     return all(found.get(person) == ("ready", None) for person in people)
@@ -118,7 +105,7 @@ def _ready(operator: Operator, workflow: str, *people: str) -> bool:
 
 def test_a_paused_pool_holds_and_a_resumed_one_drains_the_most_urgent_first(operator: Operator) -> None:
     many = [f"many{place}" for place in range(BATCH + 1)]
-    _paused(operator, "notify", "The work pool notify is paused")
+    operator.pause_and_hear("notify", "The work pool notify is paused")
 
     operator.trigger("linked", "pa")
     with operator.notify() as notify:
@@ -146,7 +133,7 @@ def test_a_paused_pool_holds_and_a_resumed_one_drains_the_most_urgent_first(oper
 
 
 def test_a_paused_deployment_holds_its_workflow_and_no_other(operator: Operator) -> None:
-    _paused(operator, "mail/batch", "mail is paused")
+    operator.pause_and_hear("mail/batch", "mail is paused")
 
     operator.trigger("mail", "ma")
     operator.trigger("linked", "mb")
@@ -161,7 +148,7 @@ def test_late_runs_of_a_schedule_are_done_by_the_last_and_each_digest_is_sent_on
     """What a pause of years leaves of a yearly schedule, made by Prefect's own scheduler."""
     _collect(operator, "dc", "dd")
     digests = sum(status == "waiting" for status, _ in operator.statuses("day").values())
-    _paused(operator, "notify", "The work pool notify is paused")
+    operator.pause_and_hear("notify", "The work pool notify is paused")
     late = _backfilled(operator, "day/cron")
     operator.pause("notify", paused=False)
 
@@ -248,72 +235,3 @@ def test_the_system_s_own_deployments_and_the_pool_take_no_limit(operator: Opera
 
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert "work pool notify: concurrency_limit: is 3. Run `prefect work-pool clear-concurrency-limit" in refused.stderr
-
-
-# --- automations --------------------------------------------------------------------------------
-
-
-def _automations(operator: Operator) -> dict[str, str]:
-    return {one["name"]: one["id"] for one in operator.read("automations")}
-
-
-def _tell_whoever_is_on_call(operator: Operator) -> None:
-    """The automations as they are shipped, with recipients."""
-    file = operator.folder / "deployments" / "automations.yaml"
-    file.parent.mkdir(exist_ok=True)
-    shipped = (ROOT / "deployments" / "automations.yaml").read_text()
-    file.write_text(shipped.replace("      payload:\n", "      to: [oncall]\n      payload:\n"))
-    operator.know("oncall")
-    assert operator.run("notify", "deploy").returncode == 0
-
-
-def _alerts(operator: Operator, subject: str) -> list[str]:
-    """What whoever is on call was told under this subject."""
-    m = messages.c
-    query = sa.select(m.content).where(m.workflow == ALERT, m.subscriber == "oncall", m.channel == "in_app")
-    return [row.content["body"] for row in operator.rows(query) if row.content["subject"] == subject]
-
-
-def test_deploying_applies_the_automations_once_and_a_degraded_run_sets_one_off(operator: Operator) -> None:
-    assert operator.run("notify", "deploy").returncode == 0
-    first = _automations(operator)
-    assert operator.run("notify", "deploy").returncode == 0
-    again = _automations(operator)
-    _tell_whoever_is_on_call(operator)
-    changed = {one["name"]: one for one in operator.read("automations")}
-
-    assert len(first) == 3
-    assert first == again == {name: one["id"] for name, one in changed.items()}
-    assert all(one["actions"][0]["parameters"]["to"] == ["oncall"] for one in changed.values())
-    operator.know("ga", "gb")
-    (operator.folder / "broken-gb").touch()
-    state = operator.run_now("flaky/notify", payload={}, to=["ga", "gb"])
-    assert state["name"] == "Degraded"
-
-    def told() -> list[str]:
-        return _alerts(operator, "flaky failed")
-
-    [body] = eventually_sync(told, "whoever is on call is told", within=PATIENCE) or []
-    assert body.startswith("Degraded: 2 people, ")
-
-
-def test_a_late_run_sets_one_off_which_is_told_once_the_pool_is_resumed(operator: Operator) -> None:
-    _tell_whoever_is_on_call(operator)
-    _paused(operator, "notify", "The work pool notify is paused")
-    operator.know("la")
-
-    late = operator.asked("linked/notify", payload={}, to=["la"])
-
-    def asked_for() -> bool:
-        return bool(operator.runs(f"{ALERT}/notify", state={"type": {"any_": ["SCHEDULED"]}}))
-
-    eventually_sync(asked_for, "the server asks for the alert", within=PATIENCE)
-    assert operator.flow_run(late)["state"]["name"] == "Late"
-    operator.pause("notify", paused=False)
-    name = operator.flow_run(late)["name"]
-
-    def told() -> bool:
-        return any(body.startswith(f"{name} is late. ") for body in _alerts(operator, "linked failed"))
-
-    eventually_sync(told, "whoever is on call is told", within=PATIENCE)
-    assert operator.ended(late)["type"] == "COMPLETED"
