@@ -56,9 +56,8 @@ def _told(world: World) -> None:
     world.settle()
 
 
-@pytest.mark.parametrize(
-    "kind", ["postgresql"]
-)  # on SQLite it goes through the command line, below, among the long ones
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["postgresql"])  # on SQLite it goes through the command line, below
 def test_the_sample_comes_to_its_figures(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     expected = _expected()
     with World(tmp_path, migrated(request, kind), flows=SHIPPED, at=LATER) as world:
