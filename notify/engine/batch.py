@@ -61,10 +61,12 @@ async def begin(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, 
 
     It is over when there was nothing to do, and its result is False; what it raises is not raised here.
     """
-    driven = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
     if scope.event is None and not await _roused(engine, workflow, scope):
-        driven.set_result(False)
-        return driven
+        nothing = loop.create_future()
+        nothing.set_result(False)
+        return nothing
+    driven = loop.create_future()
     over = asyncio.create_task(_hold(engine, workflow, stage, tally, scope, driven))
     try:
         await asyncio.wait([driven, over], return_when=asyncio.FIRST_COMPLETED)
@@ -76,7 +78,7 @@ async def begin(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, 
 
 
 async def _hold(
-    engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope, driven: asyncio.Future[bool]
+    engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, scope: Scope, driven: asyncio.Future[None]
 ) -> bool:
     token = new_id()
     held = True
@@ -85,10 +87,14 @@ async def _hold(
             held = await _drive_claimed(engine, workflow, stage, tally, token, scope, driven)
             return held
         finally:
-            if held and scope.cancelled():
-                tally.cancelled |= set(await engine.write(call_off_held, engine.registry, token))
             if held:
-                await engine.write(_release, token)
+                await _give_back(engine, token, tally, scope)
+
+
+async def _give_back(engine: Engine, token: str, tally: Tally, scope: Scope) -> None:
+    if scope.cancelled():
+        tally.cancelled |= set(await engine.write(call_off_held, engine.registry, token))
+    await engine.write(_release, token)
 
 
 async def _roused(engine: Engine, workflow: Workflow, scope: Scope) -> bool:
@@ -127,7 +133,7 @@ async def _drive_claimed(
     tally: Tally,
     token: str,
     scope: Scope,
-    driven: asyncio.Future[bool],
+    driven: asyncio.Future[None],
 ) -> bool:
     claimed = await engine.write(_claim, engine, workflow, token, scope)
     if not claimed.notifications:
@@ -142,7 +148,7 @@ async def _drive_claimed(
         await performer.finish(endings)
     try:
         await drive(players, performer, scope.stop)
-        driven.set_result(True)
+        driven.set_result(None)
     finally:
         await _all_of(performer.deliveries)
     return True

@@ -13,8 +13,6 @@ from notify.store.types import among
 
 _N, _S, _M = notifications.c, steps.c, messages.c
 
-_PLACE = ("notification", "key", "kind", "started_at")
-
 
 def take_up(connection: sa.Connection, environment: str, flow_run: str) -> list[str]:
     """Make what failed in this flow run, or of its trigger, ready again; returns the ids.

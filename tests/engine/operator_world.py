@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from textwrap import dedent
-from typing import Any
+from typing import Any, Self
 
 import httpx
 import sqlalchemy as sa
@@ -93,6 +93,14 @@ FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 class Operator(Dev):
     """Somebody at Prefect's controls."""
+
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """In an empty folder, with everything it needs to start."""
+        (folder / "flows").mkdir()
+        made = cls(folder / ".notify", folder / "flows")
+        made.prepare()
+        return made
 
     def prepare(self) -> None:
         """The workflows, their templates, and the list of deployments."""

@@ -21,10 +21,7 @@ BROKEN = "{% block subject %}News{% endblock %}\n{% block body %}\n{{ payload.ta
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    folder = tmp_path_factory.mktemp("operator")
-    (folder / "flows").mkdir()
-    made = Operator(folder / ".notify", folder / "flows")
-    made.prepare()
+    made = Operator.at(tmp_path_factory.mktemp("operator"))
     made.start()
     yield made
     made.stop()

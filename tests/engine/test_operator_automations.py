@@ -19,11 +19,8 @@ ALERT = "alert-on-failure"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    folder = tmp_path_factory.mktemp("automations")
-    (folder / "flows").mkdir()
-    made = Operator(folder / ".notify", folder / "flows")
-    made.prepare()
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    made = Operator.at(tmp_path_factory.mktemp("automations"))
     shutil.copy(ROOT / "flows" / "alert_on_failure.py", made.flows)
     shutil.copytree(ROOT / "flows" / "templates" / ALERT, made.flows / "templates" / ALERT)
     for shared in (ROOT / "flows" / "templates").glob("_*.j2"):
@@ -31,11 +28,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     made.start()
     yield made
     made.stop()
-
-
-@pytest.fixture
-def operator(place: Operator) -> Operator:
-    return place
 
 
 def _automations(operator: Operator) -> dict[str, str]:

@@ -23,19 +23,11 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
-    folder = tmp_path_factory.mktemp("holds")
-    (folder / "flows").mkdir()
-    made = Operator(folder / ".notify", folder / "flows")
-    made.prepare()
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    made = Operator.at(tmp_path_factory.mktemp("holds"))
     made.start()
     yield made
     made.stop()
-
-
-@pytest.fixture
-def operator(place: Operator) -> Operator:
-    return place
 
 
 # --- dry runs -----------------------------------------------------------------------------------

@@ -66,9 +66,7 @@ class Elsewhere(Operator):
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[Elsewhere]:
-    (tmp_path / "flows").mkdir()
-    made = Elsewhere(tmp_path / ".notify", tmp_path / "flows")
-    made.prepare()
+    made = Elsewhere.at(tmp_path)
     with asyncio.Runner() as runner:
         (tmp_path / "server").mkdir()
         server = EmbeddedServer(tmp_path / "server", 0)

@@ -70,7 +70,8 @@ notifications = sa.Table(
     ),
 )
 
-#: A remembered step: its result or its error, for good. The rows of one notification are its memo.
+#: A remembered step: its result or its error, for good. With the messages, which channel steps are remembered by,
+#: the rows of one notification are its memo.
 steps = sa.Table(
     "steps",
     metadata,
