@@ -16,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import orjson
 import psycopg
 import sqlalchemy as sa
+from psycopg.types.string import TextLoader
 from sqlalchemy import event, exc
 
 from notify.errors import StoreNotWritable, StoreUnavailable
@@ -63,6 +64,7 @@ class Database:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", partial(_begin, begin))
         else:
+            event.listen(engine, "connect", _prepare_postgres)
             event.listen(engine, "checkin", _rests)
             event.listen(engine, "checkout", _still_there)
         return engine
@@ -212,6 +214,11 @@ def _connect_args(is_sqlite: bool) -> dict[str, Any]:
     if is_sqlite:
         return {"check_same_thread": False, "isolation_level": None, "timeout": 10.0}
     return {"options": "-c timezone=UTC", "connect_timeout": 10}
+
+
+def _prepare_postgres(connection: psycopg.Connection, _: Any) -> None:
+    """Ids are strings here: a UUID object each, only to be written out again, took longer than reading the row."""
+    connection.adapters.register_loader("uuid", TextLoader)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:

@@ -22,7 +22,7 @@ def of(connection: sa.Connection, environment: str, notifications: Sequence[str]
     query = sa.select(*(_M[name] for name in _NAMES), UNMADE.label("unmade")).where(
         _M.environment == environment, among(_M.notification, notifications)
     )
-    for row in connection.execute(query):
+    for row in connection.execute(query).all():
         yield row.notification, _remembered(row)
 
 

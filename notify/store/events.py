@@ -103,7 +103,7 @@ def _seen(
         .with_for_update()
     )
     wanted = set(keys)
-    found = {(row.name, row.id): (row.first_seen, row.uid) for row in connection.execute(query)}
+    found = {(row.name, row.id): (row.first_seen, row.uid) for row in connection.execute(query).all()}
     return {key: seen for key, seen in found.items() if key in wanted}
 
 
@@ -150,7 +150,7 @@ def unmatched(connection: sa.Connection, environment: str, now: datetime, limit:
         .order_by(events.c.ts, events.c.received_at, events.c.uid)
         .limit(limit)
     )
-    return [_event(row) for row in connection.execute(query)]
+    return [_event(row) for row in connection.execute(query).all()]
 
 
 def still_unmatched(connection: sa.Connection, environment: str, uids: Sequence[str]) -> set[str]:
@@ -220,7 +220,7 @@ def held(connection: sa.Connection, environment: str, now: datetime, limit: int 
         .order_by(events.c.ts)
         .limit(limit)
     )
-    return [_event(row) for row in connection.execute(query)]
+    return [_event(row) for row in connection.execute(query).all()]
 
 
 def cancel(connection: sa.Connection, environment: str, transaction_id: str, now: datetime) -> int:
@@ -239,7 +239,7 @@ def cancel(connection: sa.Connection, environment: str, transaction_id: str, now
 def load(connection: sa.Connection, environment: str, uids: Sequence[str]) -> dict[str, Event]:
     """These events, by uid."""
     query = sa.select(*_STORED).where(events.c.environment == environment, among(events.c.uid, set(uids)))
-    return {row.uid: _event(row) for row in connection.execute(query)}
+    return {row.uid: _event(row) for row in connection.execute(query).all()}
 
 
 def about(
@@ -257,6 +257,6 @@ def about(
         .order_by(events.c.ts, events.c.received_at, events.c.uid)
     )
     found: dict[str, list[Event]] = {subject: [] for subject in subjects}
-    for row in connection.execute(query):
+    for row in connection.execute(query).all():
         found[row.subject].append(_event(row))
     return found

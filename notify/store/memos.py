@@ -18,7 +18,7 @@ def recall(connection: sa.Connection, environment: str, ids: Sequence[str]) -> d
     """The memo of each notification, by step key; one that remembers nothing is absent."""
     query = sa.select(steps).where(steps.c.environment == environment, among(steps.c.notification, ids))
     memo: dict[str, dict[str, Remembered]] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(query).all():
         memo.setdefault(row.notification, {})[row.key] = _remembered(row)
     for notification, decided in decisions.of(connection, environment, ids):
         memo.setdefault(notification, {})[decided.key] = decided

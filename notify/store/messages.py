@@ -54,7 +54,7 @@ def claim(
     )
     taken = (
         messages.update()
-        .where(_M.environment == environment, _M.id.in_(chosen_once(chosen)))
+        .where(chosen_once(chosen))
         .values(claim=token, lease_until=database_now(lease))
         .returning(*messages.columns)
     )

@@ -86,7 +86,7 @@ def claim(
         chosen = chosen.where(_N.event == event)
     taken = (
         notifications.update()
-        .where(_N.environment == environment, _N.id.in_(chosen_once(chosen)))
+        .where(chosen_once(chosen))
         .values(
             status=RUNNING,
             claim=token,
@@ -186,21 +186,25 @@ def suspend(connection: sa.Connection, environment: str, rows: Sequence[Row], no
 
 def withdraw_cancelled(connection: sa.Connection, environment: str, ids: Sequence[str], now: datetime) -> None:
     """A cancelled member takes its item out of its window; its waiting steps become cancelled."""
-    gone = sa.select(_N.id).where(
-        _N.environment == environment, among(_N.id, ids), _N.status == NotificationStatus.CANCELLED
-    )
+    gone = [row.id for row in cancelled(connection, environment, ids)]
+    if not gone:
+        return
     connection.execute(
         window_items.update()
         .where(
             window_items.c.environment == environment,
-            window_items.c.notification.in_(gone),
+            among(window_items.c.notification, gone),
             window_items.c.withdrawn_at.is_(None),
         )
         .values(withdrawn_at=now)
     )
     connection.execute(
         steps.update()
-        .where(steps.c.environment == environment, steps.c.notification.in_(gone), steps.c.state == StepState.DELAYED)
+        .where(
+            steps.c.environment == environment,
+            among(steps.c.notification, gone),
+            steps.c.state == StepState.DELAYED,
+        )
         .values(state=StepState.CANCELLED, finished_at=now)
     )
 
@@ -216,10 +220,7 @@ def wake(connection: sa.Connection, environment: str, workflow: str, now: dateti
     )
     woken = list(
         connection.execute(
-            notifications.update()
-            .where(_N.environment == environment, _N.id.in_(chosen_once(due)))
-            .values(status=READY, wake_at=None)
-            .returning(_N.id)
+            notifications.update().where(chosen_once(due)).values(status=READY, wake_at=None).returning(_N.id)
         ).scalars()
     )
     if woken:

@@ -50,7 +50,7 @@ def load(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dic
     """These people, by id; an unknown one is absent."""
     mine = sa.and_(subscribers.c.environment == environment, among(subscribers.c.id, set(ids)))
     query = sa.select(subscribers.c.id, *(subscribers.c[name] for name in FIELDS)).where(mine)
-    return {row.id: Subscriber(*row) for row in connection.execute(query)}
+    return {row.id: Subscriber(*row) for row in connection.execute(query).all()}
 
 
 def count(connection: sa.Connection, environment: str) -> int:
@@ -82,7 +82,7 @@ def chosen(connection: sa.Connection, environment: str, people: Sequence[str], w
         among(preferences.c.subscriber, set(people)),
         preferences.c.workflow.in_(["", workflow]),
     )
-    return [_preference(row) for row in connection.execute(query)]
+    return [_preference(row) for row in connection.execute(query).all()]
 
 
 def choices_of(connection: sa.Connection, environment: str, subscriber: str) -> list[Preference]:
@@ -92,7 +92,7 @@ def choices_of(connection: sa.Connection, environment: str, subscriber: str) -> 
         .where(preferences.c.environment == environment, preferences.c.subscriber == subscriber)
         .order_by(preferences.c.workflow, preferences.c.channel)
     )
-    return [_preference(row) for row in connection.execute(query)]
+    return [_preference(row) for row in connection.execute(query).all()]
 
 
 def _preference(row: Any) -> Preference:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP, UUID
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -52,6 +52,19 @@ Id = sa.String(36).with_variant(UUID(as_uuid=False), "postgresql")
 Json = sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
+class _Array(sa.types.UserDefinedType[str]):
+    """A PostgreSQL array in its own notation: the driver takes as long over a list as the server over the rows."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def __init__(self, item: str) -> None:
+        self.item = item
+
+    def get_col_spec(self, **_: Any) -> str:
+        return f"{self.item}[]"
+
+
 class _Many(sa.types.TypeDecorator[list[Any]]):
     """A list sent as one parameter, so that a statement's text does not grow with the batch."""
 
@@ -64,11 +77,18 @@ class _Many(sa.types.TypeDecorator[list[Any]]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
         if dialect.name == "postgresql":
-            return dialect.type_descriptor(ARRAY(self.item.dialect_impl(dialect)))
-        return dialect.type_descriptor(sa.Text())
+            return _Array(self.item.compile(dialect))
+        return sa.Text()
 
     def process_bind_param(self, value: list[Any] | None, dialect: sa.Dialect) -> Any:
-        return value if dialect.name == "postgresql" else orjson.dumps(value).decode()
+        if dialect.name == "postgresql":
+            return "{" + ",".join(map(_quoted, value or ())) + "}"
+        return orjson.dumps(value).decode()
+
+
+def _quoted(value: Any) -> str:
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 class among(FunctionElement[bool]):
@@ -94,14 +114,48 @@ def _among_sqlite(element: among, compiler: Any, **kw: Any) -> str:
     return f"{compiler.process(column, **kw)} IN (SELECT value FROM json_each({compiler.process(values, **kw)}))"
 
 
-def chosen_once(rows: sa.Select[Any]) -> sa.Select[Any]:
-    """The ids of `rows`, for an IN of an UPDATE: they are chosen once, before anything is changed.
+class _place(sa.ColumnElement[Any]):
+    """Where a row lies."""
+
+    inherit_cache = True
+    type = sa.types.NULLTYPE
+
+
+@compiles(_place, "postgresql")
+def _place_postgresql(element: _place, compiler: Any, **kw: Any) -> str:
+    return "ctid"
+
+
+@compiles(_place, "sqlite")
+def _place_sqlite(element: _place, compiler: Any, **kw: Any) -> str:
+    return "rowid"
+
+
+class chosen_once(FunctionElement[bool]):
+    """A row is one of `rows` of its own table, which are chosen once, before an UPDATE changes anything.
 
     PostgreSQL may run a plain subquery again for each row it looks at, and `SKIP LOCKED` then chooses other rows each
-    time: a limit would not hold.
+    time: a limit would not hold. They are found again by their place, not by their keys: where it has no statistics
+    yet, it compares every key that was chosen with every row there is.
     """
-    chosen = rows.cte("chosen").prefix_with("MATERIALIZED")
-    return sa.select(*chosen.c)
+
+    inherit_cache = True
+    type = sa.Boolean()
+    name = "chosen_once"
+
+    def __init__(self, rows: sa.Select[Any]) -> None:
+        places = rows.with_only_columns(_place(), maintain_column_froms=True).correlate(None)
+        super().__init__(places.scalar_subquery())
+
+
+@compiles(chosen_once, "postgresql")
+def _chosen_postgresql(element: chosen_once, compiler: Any, **kw: Any) -> str:
+    return f"ctid = ANY (ARRAY{compiler.process(*element.clauses, **kw)})"
+
+
+@compiles(chosen_once, "sqlite")
+def _chosen_sqlite(element: chosen_once, compiler: Any, **kw: Any) -> str:
+    return f"rowid IN {compiler.process(*element.clauses, **kw)}"
 
 
 class database_now(FunctionElement[datetime]):

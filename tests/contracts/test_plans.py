@@ -1,0 +1,86 @@
+"""On a fresh PostgreSQL, which knows nothing of its tables yet, no statement compares everybody with everybody."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from tests.world import World, migrated
+
+PEOPLE = 400
+WORKFLOW = """
+@workflow("news", on="news", to={to!r}, retries=0)
+async def news(n: Notification[dict[str, Any]]) -> None:
+    await n.in_app("hello")
+    await n.email("hello")
+    await n.sleep("pause", hours=1)
+    await n.in_app("later")
+"""
+#: What a statement may look at in vain for each person: other indexes' leftovers, never all the others.
+IN_VAIN = 10
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path, migrated(request, "postgresql")) as made:
+        made.people(*(f"p{place}" for place in range(PEOPLE)))
+        yield made
+
+
+def test_what_a_statement_looks_at_in_vain_grows_with_the_people_not_with_their_square(world: World) -> None:
+    source = WORKFLOW.format(to=[f"p{place}" for place in range(PEOPLE)])
+    world.workflow(source, "news/hello.in_app", "news/hello.email", "news/later.in_app")
+    plans = _explained(world)
+
+    world.emit("news", id="E1")
+    world.settle()
+    world.clock.advance(timedelta(hours=2))
+    world.settle()
+
+    assert len(world.notifications()) == PEOPLE
+    assert {row.status for row in world.notifications()} == {"completed"}
+    assert len([plan for plan in plans if plan["Query Text"].lstrip().startswith("UPDATE notifications")]) > 1
+    wasteful = {plan["Query Text"]: _in_vain(plan["Plan"]) for plan in plans}
+    assert {text: rows for text, rows in wasteful.items() if rows > IN_VAIN * PEOPLE} == {}
+
+
+def _explained(world: World) -> list[dict[str, Any]]:
+    """Every plan from here on, as it came out."""
+    plans: list[dict[str, Any]] = []
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        _, found, plan = (diagnostic.message_primary or "").partition("plan:\n")
+        if found:
+            plans.append(json.loads(plan))
+
+    def explain(connection: psycopg.Connection, *_: object) -> None:
+        connection.add_notice_handler(note)
+        for words in (
+            "LOAD 'auto_explain'",
+            "SET auto_explain.log_min_duration = 0",
+            "SET auto_explain.log_analyze = on",
+            "SET auto_explain.log_format = json",
+            "SET auto_explain.log_level = notice",
+        ):
+            connection.execute(words.encode())
+        connection.commit()
+
+    for engine in world.engine.database.engines:
+        engine.dispose()
+        sa.event.listen(engine, "connect", explain)
+    return plans
+
+
+def _in_vain(node: dict[str, Any]) -> float:
+    """Rows that a plan's worst part looked at and threw away."""
+    own = sum(
+        node.get(f"Rows Removed by {kind}", 0) * node.get("Actual Loops", 1) for kind in ("Filter", "Join Filter")
+    )
+    return max([own, *(_in_vain(child) for child in node.get("Plans", []))])
