@@ -85,6 +85,22 @@ class Call:
 async def _deliver(
     engine: Engine, token: str, provider: Provider, queued: Sequence[Queued], stop: Callable[[], bool]
 ) -> None:
+    """Whoever is cancelled here lets calls come to their answers: cut off, they would end as unknown."""
+    cut: list[asyncio.CancelledError] = []
+    waves = asyncio.create_task(_wave_after_wave(engine, token, provider, queued, lambda: bool(cut) or stop()))
+    while not waves.done():
+        try:
+            await asyncio.wait([waves])
+        except asyncio.CancelledError as error:
+            cut.append(error)
+    if cut:
+        raise cut[0] from waves.exception()
+    waves.result()
+
+
+async def _wave_after_wave(
+    engine: Engine, token: str, provider: Provider, queued: Sequence[Queued], stop: Callable[[], bool]
+) -> None:
     """One transaction a wave: what an earlier wave came to, and what the next one is about to try.
 
     Two waves share the calls a provider takes at once: one is on its way while the next one is written.
@@ -96,9 +112,7 @@ async def _deliver(
             under_way.append(asyncio.create_task(_tried(engine, token, provider, finished, wave)))
             finished = []
             if len(under_way) > 1:
-                # Whoever is cancelled here lets calls come to their answers: cut off, they would end as unknown.
-                finished = await asyncio.shield(under_way[0])
-                del under_way[0]
+                finished = await under_way.pop(0)
     finally:
         outcomes = await asyncio.gather(*under_way, return_exceptions=True)
         finished += [call for calls in outcomes if not isinstance(calls, BaseException) for call in calls]
