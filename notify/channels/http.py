@@ -48,7 +48,7 @@ class Posts:
         """The answer, read to its end."""
         session = self._sessions.current()
         async with session.post(self._url, data=orjson.dumps(page), allow_redirects=False) as response:
-            text = await response.text(errors="replace")
+            text = (await response.read()).decode(errors="replace")
             return Answer(response.status, response.headers, text)
 
     async def aclose(self) -> None:

@@ -189,7 +189,9 @@ def _claim(
         return _Claim([], {}, {})
     memo, bursts = with_memos(connection, environment, taken)
     known = people.load(connection, environment, [one.subscriber for one in taken])
-    return _Claim([replace(one, memo=_in_order(memo.get(one.id, {}))) for one in taken], bursts, known)
+    return _Claim(
+        [replace(one, memo=_in_order(memo[one.id])) if one.id in memo else one for one in taken], bursts, known
+    )
 
 
 def _in_order(memo: dict[str, Any]) -> dict[str, Any]:

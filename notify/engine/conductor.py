@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from notify.engine import local, match
 from notify.engine.aside import DELIVER, Aside
 from notify.engine.context import Engine
+from notify.engine.gathering import Gathering
 from notify.engine.idle import Idle, look
 from notify.engine.lanes import Lane, Ring
 from notify.engine.presence import Presence
@@ -61,6 +62,7 @@ class Conductor:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _busy_at: float = 0.0
     _swept_at: float = 0.0
+    _gathering: Gathering = field(default_factory=Gathering)
     #: Since when a busy workflow has waited for a place.
     _since: dict[str, float] = field(default_factory=lambda: dict[str, float]())
 
@@ -125,7 +127,7 @@ class Conductor:
         if found.undelivered and not self.engine.holds(DELIVER):
             self._due.start(DELIVER)
         # Last, for it takes its time; what a page comes to is begun in the next turn, which follows at once.
-        matched = found.unmatched and await self._match()
+        matched = found.unmatched and self._gathering.over(time.monotonic()) and await self._match()
         if matched or busy:
             self._busy_at = time.monotonic()
         await self._keep_house()
@@ -135,10 +137,12 @@ class Conductor:
     async def _match(self) -> int:
         """A page that cannot be matched keeps nothing else from being worked on."""
         try:
-            return await match.match_page(self.engine)
+            matched = await match.match_page(self.engine)
         except Exception:
             log.exception("a page could not be matched; it is tried again")
             return 0
+        self._gathering.after(matched, match.PAGE, time.monotonic())
+        return matched
 
     def _begin(self, workflow: str) -> None:
         lane = self._lane_of(workflow)

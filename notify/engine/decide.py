@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -60,6 +61,7 @@ class _Group:
         self.channel = _send(requests[0].step).channel
         self.people = audience.known
         self.choices = audience.choices(self.channel)
+        self._find = cache(partial(engine.contents.find, workflow.id))
 
     def verdicts(self) -> list[Verdict]:
         return [self._verdict(request) for request in self.requests]
@@ -96,8 +98,7 @@ class _Group:
     def _render(self, request: Request, person: Subscriber) -> Content:
         send = _send(request.step)
         claimed = request.claimed
-        contents = self.engine.contents
-        template = contents.find(self.workflow.id, send.step, self.channel, person.locale, claimed.version)
+        template = self._find(send.step, self.channel, person.locale, claimed.version)
         context = {
             "subscriber": person,
             "payload": payload_of(claimed.event),

@@ -14,8 +14,8 @@ from notify import clock
 log = logging.getLogger("notify.prefect")
 #: Seconds without an answer after which everything goes on without Prefect.
 PATIENCE = 30.0
-#: Seconds an answer may take.
-ANSWER = 5.0
+#: Seconds an answer may take, and for which it need not be asked for again.
+ANSWER, FRESH = 5.0, 1.0
 
 
 @dataclass
@@ -29,6 +29,7 @@ class Presence:
     _answered: float = field(default_factory=time.monotonic)
     _answered_at: datetime = field(default_factory=clock.now)
     _answering: bool = True
+    _fresh_until: float = 0.0
     _said: bool = False
 
     @property
@@ -42,14 +43,19 @@ class Presence:
         return time.monotonic() - self._answered > self.patience
 
     async def look(self, ask: Callable[[], Awaitable[object]]) -> None:
-        """Ask once. Whatever is not an answer in time counts as none: a refusal, an error, silence."""
+        """Ask once, unless it answered something a moment ago.
+
+        Whatever is not an answer in time counts as none: a refusal, an error, silence.
+        """
+        if self._answering and time.monotonic() < self._fresh_until:
+            return
         try:
             async with asyncio.timeout(ANSWER):
                 await ask()
         except Exception as error:
             self._no_answer(error)
         else:
-            self._answer()
+            self.heard()
 
     def start_without(self) -> None:
         """Nobody answers yet; the patience begins now."""
@@ -69,8 +75,10 @@ class Presence:
                 problem,
             )
 
-    def _answer(self) -> None:
+    def heard(self) -> None:
+        """It answered, whatever it was asked."""
         if self._said:
             log.warning("Prefect answers again, after %.0f s", time.monotonic() - self._answered)
         self._answering, self._said = True, False
+        self._fresh_until = time.monotonic() + FRESH
         self._answered, self._answered_at = time.monotonic(), clock.now()

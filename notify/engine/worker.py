@@ -27,7 +27,7 @@ from prefect.workers.base import BaseJobConfiguration, BaseVariables, BaseWorker
 from notify.engine import runtime, system_flows
 from notify.engine.bells import WAKE
 from notify.engine.context import Engine
-from notify.engine.flows import as_flow
+from notify.engine.flows import NotifyFlow, as_flow
 from notify.engine.idle import Idle
 from notify.engine.pool import POOL
 from notify.engine.presence import Presence
@@ -37,6 +37,7 @@ from notify.engine.upcoming import taken_up
 from notify.engine.warm import warm
 from notify.settings import Settings
 from notify.store import alarms
+from notify.workflow import Workflow
 
 log = logging.getLogger("notify.worker")
 #: Wake-ups that have nothing left to do are ended so many at a time.
@@ -66,6 +67,7 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         self.service: Service | None = None
         self.say: Callable[[str], None] = log.warning
         self._flows: dict[UUID, tuple[str, str]] = {}
+        self._known: dict[str, tuple[Workflow, NotifyFlow]] = {}
 
     # --- running flow runs in this process ------------------------------------------------------
 
@@ -145,8 +147,15 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         known = engine.registry.workflows.get(workflow)
         if known is None or part not in ("notify", "batch", "cron"):
             return system_flows.named(workflow) or await load_flow_from_flow_run(flow_run)
-        flow = as_flow(known)
+        flow = self._made(known)
         return flow if part == "notify" else getattr(flow, part)
+
+    def _made(self, workflow: Workflow) -> NotifyFlow:
+        """Prefect takes a while to look over a flow's parameters: it does so once for a workflow as it is."""
+        known = self._known.get(workflow.id)
+        if known is None or known[0] is not workflow:
+            known = self._known[workflow.id] = workflow, as_flow(workflow)
+        return known[1]
 
     async def _deployment(self, flow_run: FlowRun) -> tuple[str, str]:
         if flow_run.deployment_id is None:

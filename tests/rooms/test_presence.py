@@ -52,6 +52,18 @@ async def test_the_log_says_once_that_it_is_away_and_once_that_it_is_back(
     assert last.startswith("Prefect answers again, after ")
 
 
+async def test_what_it_answers_to_others_need_not_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Presence()
+    found.heard()
+
+    await found.look(_refuses)
+    assert found.answers
+    monkeypatch.setattr(presence, "FRESH", 0)
+    found.heard()
+    await found.look(_refuses)
+    assert not found.answers
+
+
 async def test_a_worker_that_starts_without_it_is_patient_first() -> None:
     found = Presence(patience=1000)
     found.start_without()
