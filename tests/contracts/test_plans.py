@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-import sqlalchemy as sa
+from sqlalchemy import event
 
 from tests.world import World, migrated
 
@@ -74,7 +74,7 @@ def _explained(world: World) -> list[dict[str, Any]]:
 
     for engine in world.engine.database.engines:
         engine.dispose()
-        sa.event.listen(engine, "connect", explain)
+        event.listen(engine, "connect", explain)
     return plans
 
 
