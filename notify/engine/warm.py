@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
-from prefect import flow_engine
+from prefect import flow_engine, results
 
 #: Each flow run would take SIGTERM for itself and raise in the middle of our loop: the worker ends runs itself. And
 #: each would hold the loop up while a thread connects to the server to hear of suspensions, and again (up to 0.2 s)
 #: while that thread ends: the worker looks at the states of its runs once a second anyway.
 _ALONE = ("capture_sigterm", "observe_flow_run_suspension")
+#: Each would ask the server, and hold the loop up for the answer and for a TLS context of its own, where results are
+#: kept by default. Ours keep none.
+_ONCE = "_get_default_result_storage"
 
 
 @contextmanager
@@ -20,10 +24,14 @@ def warm() -> Generator[None]:
     names: dict[str, Any] = flow_engine.__dict__
     before = {name: names[name] for name in _ALONE}
     names.update(dict.fromkeys(_ALONE, _nothing))
+    asks: dict[str, Any] = results.__dict__
+    asking = asks[_ONCE]
+    asks[_ONCE] = cache(asking)
     try:
         yield
     finally:
         names.update(before)
+        asks[_ONCE] = asking
 
 
 def _nothing(*_: object) -> nullcontext[None]:

@@ -9,6 +9,7 @@ import random
 import tempfile
 from pathlib import Path
 
+from tests.benchmarks.ending import orderly
 from tests.faults import kills
 
 #: Seconds kept for starting everything and for coming to the end.
@@ -23,6 +24,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=20.0, help="how long all of it may take")
     parser.add_argument("--lease", type=float, help="seconds for which workers hold what they claim")
     options = parser.parse_args()
+    orderly()
     pause = max((options.minutes * 60 - _ROUND) / options.kills, 0.5)
     plan = kills.Plan(options.kills, options.seed, pause, lease=options.lease)
     with tempfile.TemporaryDirectory(prefix="notify-faults-") as folder:
