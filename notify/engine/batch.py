@@ -72,7 +72,8 @@ async def begin(engine: Engine, workflow: Workflow, stage: Stage, tally: Tally, 
         await asyncio.wait([driven, over], return_when=asyncio.FIRST_COMPLETED)
     except asyncio.CancelledError:
         over.cancel()
-        await asyncio.wait([over])
+        # Not `asyncio.wait`, which a second cancellation would end before it is over.
+        await asyncio.gather(over, return_exceptions=True)
         raise
     return over
 
@@ -92,9 +93,11 @@ async def _hold(
 
 
 async def _give_back(engine: Engine, token: str, tally: Tally, scope: Scope) -> None:
-    if scope.cancelled():
-        tally.cancelled |= set(await engine.write(call_off_held, engine.registry, token))
-    await engine.write(_release, token)
+    try:
+        if scope.cancelled():
+            tally.cancelled |= set(await engine.write(call_off_held, engine.registry, token))
+    finally:
+        await engine.write(_release, token)
 
 
 async def _roused(engine: Engine, workflow: Workflow, scope: Scope) -> bool:

@@ -86,15 +86,15 @@ async def _deliver(
     engine: Engine, token: str, provider: Provider, queued: Sequence[Queued], stop: Callable[[], bool]
 ) -> None:
     """Whoever is cancelled here lets calls come to their answers: cut off, they would end as unknown."""
-    cut: list[asyncio.CancelledError] = []
-    waves = asyncio.create_task(_wave_after_wave(engine, token, provider, queued, lambda: bool(cut) or stop()))
+    cut: asyncio.CancelledError | None = None
+    waves = asyncio.create_task(_wave_after_wave(engine, token, provider, queued, lambda: cut is not None or stop()))
     while not waves.done():
         try:
             await asyncio.wait([waves])
         except asyncio.CancelledError as error:
-            cut.append(error)
-    if cut:
-        raise cut[0] from waves.exception()
+            cut = cut or error
+    if cut is not None:
+        raise cut from waves.exception()
     waves.result()
 
 

@@ -10,7 +10,7 @@ FLOOD, GATHER = 20, 0.2
 
 @dataclass
 class Gathering:
-    """A lone event never waits. After a page of a flood that left nothing behind, the next one has time to fill."""
+    """A page that follows a lone event never waits; one that follows a flood which left nothing behind may fill."""
 
     _until: float = 0.0
 
@@ -19,6 +19,6 @@ class Gathering:
         return now >= self._until
 
     def after(self, matched: int, most: int, now: float) -> None:
-        """A page of at `most` so many events had `matched`."""
+        """The page, of at `most` so many events, had `matched` of them."""
         if FLOOD <= matched < most:
             self._until = now + GATHER

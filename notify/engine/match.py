@@ -37,16 +37,19 @@ _NAME = "match"
 
 
 async def match_page(engine: Engine) -> int:
-    """Take in and match one page; returns how many events it had. 0 when there is nothing, or another one matches."""
-    page = await engine.write(_next_page, engine.worker, engine.registry.stamp)
+    """Take in and match one page; returns how many events it took in or matched, whichever is more.
+
+    0 when there is nothing, or another one matches.
+    """
+    moved, page = await engine.write(_next_page, engine.worker, engine.registry.stamp)
     if not page:
-        return 0
+        return moved
     with with_history(engine.history()):
         async with _keeping_the_lease(engine):
             matches = await _matches(engine, page)
     written = await engine.write(_write, engine, page, matches)
     engine.bell.set()
-    return len(page) if written else 0
+    return max(moved, len(page)) if written else 0
 
 
 @asynccontextmanager
@@ -65,11 +68,11 @@ async def _keeping_the_lease(engine: Engine) -> AsyncGenerator[None]:
         renewing.cancel()
 
 
-def _next_page(connection: sa.Connection, environment: str, worker: str, stamp: int) -> list[Event]:
+def _next_page(connection: sa.Connection, environment: str, worker: str, stamp: int) -> tuple[int, list[Event]]:
     if not alarms.lease(connection, environment, _NAME, worker, _LEASE, stamp):
-        return []
-    events.take_in(connection, environment, PAGE)
-    return events.unmatched(connection, environment, clock.now(), PAGE)
+        return 0, []
+    moved = events.take_in(connection, environment, PAGE)
+    return moved, events.unmatched(connection, environment, clock.now(), PAGE)
 
 
 async def _matches(engine: Engine, page: Sequence[Event]) -> list[Match]:

@@ -8,9 +8,11 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from notify import clock
 
+T = TypeVar("T")
 log = logging.getLogger("notify.prefect")
 #: Seconds without an answer after which everything goes on without Prefect.
 PATIENCE = 30.0
@@ -55,7 +57,7 @@ class Presence:
         except Exception as error:
             self._no_answer(error)
         else:
-            self.heard()
+            self._answer()
 
     def start_without(self) -> None:
         """Nobody answers yet; the patience begins now."""
@@ -75,8 +77,15 @@ class Presence:
                 problem,
             )
 
-    def heard(self) -> None:
-        """It answered, whatever it was asked."""
+    async def hear(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask what is needed anyway; an answer in time to that is one. Errors are passed on."""
+        asked = time.monotonic()
+        answer = await ask()
+        if time.monotonic() - asked < ANSWER:
+            self._answer()
+        return answer
+
+    def _answer(self) -> None:
         if self._said:
             log.warning("Prefect answers again, after %.0f s", time.monotonic() - self._answered)
         self._answering, self._said = True, False

@@ -104,7 +104,7 @@ class Service:
 
     def _loops(self) -> list[Any]:
         return [
-            _forever(lambda: self._asked(self._poll), POLL),
+            _forever(lambda: self._asked(self.take_up), POLL),
             _forever(lambda: self._asked(self.sync), SYNC),
             _forever(lambda: self._asked(self._watch), WATCH),
             _forever(lambda: self.presence.look(lambda: self.client.read_work_pools(limit=1)), LOOK),
@@ -120,11 +120,6 @@ class Service:
         if self.presence.answers:
             async with asyncio.timeout(limit):
                 await work()
-
-    async def _poll(self) -> None:
-        """Take up runs that people or schedules asked for; that there are none is an answer too."""
-        await self.take_up()
-        self.presence.heard()
 
     async def _look_at_holds(self) -> None:
         """What an operator paused is not begun, also while nobody answers."""

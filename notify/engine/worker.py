@@ -224,6 +224,10 @@ class NotifyWorker(BaseWorker[BaseJobConfiguration, BaseVariables, NotifyWorkerR
         if self.presence.answers:
             await super()._sync_and_initialize()
 
+    async def _get_scheduled_flow_runs(self) -> list[WorkerFlowRunResponse]:
+        """Asked twice a second, so that nothing else has to ask whether anybody answers."""
+        return await self.presence.hear(super()._get_scheduled_flow_runs)
+
     async def _submit_scheduled_flow_runs(self, flow_run_response: list[WorkerFlowRunResponse]) -> list[FlowRun]:
         """Prefect's way, for what is to be run."""
         held = self.service.holds.paused if self.service is not None else ()

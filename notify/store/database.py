@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -143,8 +143,11 @@ class Database:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            # It cannot be stopped, so it is waited for: what the caller does last must come after it.
-            await asyncio.wait([future])
+            # It cannot be stopped, so it is waited for, however often cancelled: what the caller does last must come
+            # after it.
+            while not future.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([future])
             raise
 
     def _read_with(self, work: Callable[[sa.Connection], T]) -> T:

@@ -87,6 +87,8 @@ class _Many(sa.types.TypeDecorator[list[Any]]):
 
 
 def _quoted(value: Any) -> str:
+    if value is None:
+        return "NULL"
     text = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
 
@@ -114,11 +116,12 @@ def _among_sqlite(element: among, compiler: Any, **kw: Any) -> str:
     return f"{compiler.process(column, **kw)} IN (SELECT value FROM json_each({compiler.process(values, **kw)}))"
 
 
-class _place(sa.ColumnElement[Any]):
+class _place(FunctionElement[Any]):
     """Where a row lies."""
 
     inherit_cache = True
     type = sa.types.NULLTYPE
+    name = "place"
 
 
 @compiles(_place, "postgresql")
@@ -136,7 +139,8 @@ class chosen_once(FunctionElement[bool]):
 
     PostgreSQL may run a plain subquery again for each row it looks at, and `SKIP LOCKED` then chooses other rows each
     time: a limit would not hold. They are found again by their place, not by their keys: where it has no statistics
-    yet, it compares every key that was chosen with every row there is.
+    yet, it compares every key that was chosen with every row there is. A row that somebody changed between the look
+    and the lock has another place, and is left for the next time.
     """
 
     inherit_cache = True

@@ -54,13 +54,25 @@ async def test_the_log_says_once_that_it_is_away_and_once_that_it_is_back(
 
 async def test_what_it_answers_to_others_need_not_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Presence()
-    found.heard()
+    await found.hear(_answers)
 
     await found.look(_refuses)
     assert found.answers
     monkeypatch.setattr(presence, "FRESH", 0)
-    found.heard()
+    await found.hear(_answers)
     await found.look(_refuses)
+    assert not found.answers
+
+
+async def test_an_answer_that_took_too_long_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "ANSWER", 0)
+    found = Presence()
+    found.start_without()
+
+    await found.hear(_answers)
+    assert not found.answers
+    with pytest.raises(ConnectionError):
+        await found.hear(_refuses)
     assert not found.answers
 
 
