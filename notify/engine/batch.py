@@ -113,15 +113,24 @@ async def _roused(engine: Engine, workflow: Workflow, scope: Scope) -> bool:
 def _rouse(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> None:
     """Make sleepers due by `now` ready, close windows that ended and drop the alarms that rang."""
     woken = notifications.wake(connection, environment, workflow, now, PAGE)
+    # To ask who may still join one looks at everybody who is ready.
+    closed = (
+        _close(connection, environment, workflow, now) if windows.any_due(connection, environment, workflow, now) else 0
+    )
+    if woken < PAGE and closed < PAGE:
+        # Who is still to be woken keeps the alarm: the stretch of the next one begins where it ends.
+        alarms.rung(connection, environment, workflow, now)
+
+
+def _close(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> int:
+    """Close windows that nobody can join any more; returns how many."""
     watermark = events.watermark(connection, environment, now)
     joinable = backlog.undecided_before(connection, environment, workflow)
     horizon = min(filter(None, [now, watermark, joinable]))
     closed = closing.close_due(connection, environment, workflow, horizon=horizon, now=now, limit=PAGE)
     if closed and (ends := windows.next_close(connection, environment, workflow)):
         want_alarms(connection, environment, workflow, [ends], now)
-    if woken < PAGE and closed < PAGE:
-        # Who is still to be woken keeps the alarm: the stretch of the next one begins where it ends.
-        alarms.rung(connection, environment, workflow, now)
+    return closed
 
 
 def _release(connection: sa.Connection, environment: str, token: str) -> None:

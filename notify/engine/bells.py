@@ -26,8 +26,6 @@ from notify.store import alarms
 from notify.timing import spoken
 
 log = logging.getLogger("notify.bells")
-#: Alarms of one workflow that have a flow run; further ones are armed as these go.
-ARMED = 50
 #: An alarm whose stretch ends within this time of the present is rung now: its first sleeper is due.
 NEAR = timedelta(seconds=2)
 WAKE = "wake"
@@ -112,9 +110,9 @@ class PrefectRinger:
         """Schedule flow runs for the nearest alarms that have none."""
         if not await self._registered():
             return
-        for alarm in await self.engine.read(alarms.unarmed, list(self.engine.registry.workflows), ARMED):
+        for alarm in await self.engine.read(alarms.unarmed, list(self.engine.registry.workflows)):
             await self._arm(alarm)
-        for alarm in await self.engine.read(alarms.armed_beyond, ARMED):
+        for alarm in await self.engine.read(alarms.armed_beyond):
             await self._disarm(alarm)
 
     async def _registered(self) -> bool:

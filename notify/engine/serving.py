@@ -14,7 +14,7 @@ from uuid import UUID
 from prefect._flow_run_suspension import is_suspended_flow_run_state, mark_flow_run_suspension_requested
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from notify.engine import deploy, runtime
 from notify.engine.aside import Aside
@@ -59,6 +59,7 @@ class Service:
     sync: Work
     schedules: bool = True
     holds: Holds = field(init=False)
+    _suspended: set[UUID] = field(default_factory=lambda: set[UUID]())
     ringer: PrefectRinger = field(init=False)
     conductor: Conductor = field(init=False)
 
@@ -146,7 +147,14 @@ class Service:
                 runtime.cancel(str(flow_run.id))
                 self.say(f"{flow_run.name} ({flow_run.id}) is cancelled: it stops at its next round")
             if flow_run.state is not None and is_suspended_flow_run_state(flow_run.state):
-                mark_flow_run_suspension_requested(flow_run.id, flow_run.state)
+                self._suspend(flow_run, flow_run.state)
+
+    def _suspend(self, flow_run: FlowRun, state: State) -> None:
+        """Its next round raises what Prefect knows as a pause; whom it held is ready for another run."""
+        mark_flow_run_suspension_requested(flow_run.id, state)
+        if flow_run.id not in self._suspended:
+            self._suspended.add(flow_run.id)
+            self.say(f"{flow_run.name} ({flow_run.id}) is suspended: another run goes on with its people")
 
 
 def _spare_the_collector() -> None:

@@ -15,6 +15,9 @@ from notify.store.types import among, database_now
 
 _AL, _F, _L, _N, _W = alarms.c, flow_runs.c, leases.c, notifications.c, windows.c
 
+#: Alarms of a workflow that have a scheduled flow run at a time: the nearest.
+ARMED = 50
+
 
 def want(connection: sa.Connection, environment: str, workflow: str, buckets: Iterable[datetime]) -> list[Any]:
     """Note that somebody wants to wake in each bucket; returns the ids of alarms that were not there yet."""
@@ -25,25 +28,26 @@ def want(connection: sa.Connection, environment: str, workflow: str, buckets: It
     return sorted(insert_returning(connection, alarms, rows, _AL.id))
 
 
-def unarmed(connection: sa.Connection, environment: str, workflows: Sequence[str], limit: int) -> list[Any]:
-    """The alarms among the nearest `limit` of each workflow that have no flow run yet."""
-    nearest = (
-        sa.select(
-            alarms,
-            sa.func.row_number().over(partition_by=_AL.workflow, order_by=_AL.bucket).label("place"),
-        )
-        .where(_AL.environment == environment, among(_AL.workflow, list(workflows)))
-        .subquery()
-    )
-    query = sa.select(nearest).where(nearest.c.place <= limit, nearest.c.flow_run.is_(None)).order_by(nearest.c.bucket)
-    return list(connection.execute(query))
+def unarmed(connection: sa.Connection, environment: str, workflows: Sequence[str]) -> list[Any]:
+    """The alarms that are to have a flow run and have none, the nearest first."""
+    if not workflows:
+        return []
+    found = sa.union_all(*(nearest_unarmed(environment, workflow) for workflow in workflows))
+    return sorted(connection.execute(found).all(), key=lambda alarm: alarm.bucket)
 
 
-def armed_beyond(connection: sa.Connection, environment: str, limit: int) -> list[Any]:
-    """Alarms that have a flow run though `limit` nearer ones of their workflow are there."""
+def nearest_unarmed(environment: Any, workflow: str) -> sa.Select[Any]:
+    """Those of one workflow. It looks at the nearest only, however many there are."""
+    mine = sa.select(alarms).where(_AL.environment == environment, _AL.workflow == workflow)
+    nearest = mine.order_by(_AL.bucket).limit(ARMED).subquery()
+    return sa.select(nearest).where(nearest.c.flow_run.is_(None))
+
+
+def armed_beyond(connection: sa.Connection, environment: str) -> list[Any]:
+    """Alarms that have a flow run though enough nearer ones of their workflow are there."""
     place = sa.func.row_number().over(partition_by=_AL.workflow, order_by=_AL.bucket).label("place")
     found = sa.select(alarms, place).where(_AL.environment == environment).subquery()
-    return list(connection.execute(sa.select(found).where(found.c.place > limit, found.c.flow_run.is_not(None))))
+    return list(connection.execute(sa.select(found).where(found.c.place > ARMED, found.c.flow_run.is_not(None))))
 
 
 def armed(connection: sa.Connection, environment: str, alarm: str, flow_run: str, now: datetime) -> None:

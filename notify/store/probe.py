@@ -9,8 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from notify.store import backlog, events, fanouts, messages, windows
-from notify.store.tables import alarms
+from notify.store import alarms, backlog, events, fanouts, messages, windows
 from notify.store.types import Instant
 
 
@@ -47,7 +46,7 @@ def _query(known: tuple[str, ...]) -> sa.CompoundSelect[Any]:
     general = {
         "unmatched": events.is_pending(environment, now),
         "undelivered": messages.is_due(environment, now),
-        "unarmed": sa.exists().where(alarms.c.environment == environment, alarms.c.flow_run.is_(None)),
+        "unarmed": sa.or_(sa.false(), *(alarms.nearest_unarmed(environment, workflow).exists() for workflow in known)),
     }
     named = [
         sa.select(sa.literal("busy").label("what"), some.subquery().c.workflow.label("workflow")) for some in workflows

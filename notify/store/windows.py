@@ -153,6 +153,13 @@ def with_due(environment: Any, now: Any) -> sa.Select[Any]:
     return sa.select(_W.workflow).where(past).distinct()
 
 
+def any_due(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> bool:
+    """Whether a window of this workflow is past its end."""
+    return bool(
+        connection.execute(sa.select(with_due(environment, now).where(_W.workflow == workflow).exists())).scalar()
+    )
+
+
 def _content(row: Any) -> Item:
     """An event says its own data; a trigger its payload."""
     return Item(row.uid, row.name, row.ts, row.data.get("payload", {}) if row.kind == "trigger" else row.data)

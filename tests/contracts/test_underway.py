@@ -126,7 +126,7 @@ async def test_a_cancelled_run_leaves_nothing_held_and_the_next_one_goes_on(worl
     await eventually(lambda: gate.called, "a call is made")
     for _ in range(times):
         running.cancel()
-        await asyncio.sleep(0)
+        await asyncio.wait([running], timeout=0)
     assert not running.done()
     gate.opened.set()
     with pytest.raises(asyncio.CancelledError):

@@ -188,6 +188,11 @@ class Operator(Dev):
         """What the Cancel button and `prefect flow-run cancel` do."""
         self.call("POST", f"/flow_runs/{flow_run}/set_state", state={"type": "CANCELLING"})
 
+    def suspend(self, flow_run: str) -> None:
+        """What the Pause button of a run does."""
+        state = {"type": "PAUSED", "name": "Suspended", "state_details": {"pause_reschedule": True}}
+        assert self.call("POST", f"/flow_runs/{flow_run}/set_state", state=state)["status"] == "ACCEPT"
+
     def retry(self, flow_run: str) -> None:
         """What the Retry button does."""
         state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}

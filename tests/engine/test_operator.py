@@ -156,6 +156,23 @@ def test_cancelling_a_run_started_by_hand_cancels_its_people(operator: Operator)
     assert operator.of("ha", "hb") == {("ha", "email", "sent"): 1, ("hb", "email", "sent"): 1}
 
 
+def test_suspending_a_running_batch_gives_its_people_to_another(operator: Operator) -> None:
+    operator.trigger("slow", "sa", "sb")
+    with operator.held_at_the_gate("sa", "sb"):
+        flow_run = operator.running("slow/batch")["id"]
+        operator.suspend(flow_run)
+        eventually_sync(lambda: f"({flow_run}) is suspended" in operator.said, "it is noticed", within=PATIENCE)
+
+    made = (("email", "sent"), ("in_app", "delivered"))
+    told = {(person, *message): 1 for person in ("sa", "sb") for message in made}
+    assert operator.settled("slow", "sa", "sb") == {"sa": ("completed", None), "sb": ("completed", None)}
+    assert operator.of("sa", "sb") == told
+    assert operator.flow_run(flow_run)["state"]["type"] == "PAUSED"
+    operator.call("POST", f"/flow_runs/{flow_run}/resume")
+    assert operator.ended(flow_run)["type"] == "COMPLETED"
+    assert operator.of("sa", "sb") == told
+
+
 def test_deleting_a_running_run_changes_nothing(operator: Operator) -> None:
     operator.trigger("slow", "da", "db")
     with operator.held_at_the_gate("da", "db"):
