@@ -178,6 +178,7 @@ def test_a_rehearsal_sends_nothing_and_says_how_many_would_be_told(dev: Dev) -> 
     assert dev.told("task-assigned") == before
 
 
+@pytest.mark.long
 def test_stock_commands_deploy_and_list(dev: Dev) -> None:
     deployed = dev.run("prefect", "--no-prompt", "deploy", "--all")
     with ThreadPoolExecutor(2) as terminals:

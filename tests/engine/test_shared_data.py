@@ -113,6 +113,7 @@ def _reminders(connection: sa.Connection) -> None:
     }
 
 
+@pytest.mark.long
 def test_comments_collect_for_as_long_as_one_says(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
