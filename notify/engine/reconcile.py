@@ -64,7 +64,8 @@ async def _crashed(engine: Engine, client: PrefectClient, row: Any, worker: str)
     heir = await _heir(client, row)
     if heir is None and row.heartbeat_at > clock.now() - SILENCE * 1.5:
         return
-    where = f"in the run {heir.name!r} ({heir.id})" if heir else f"by {worker}, in the next run of {row.workflow}"
+    # By its id: a run is named again when it is known whom it was about.
+    where = f"in the run {heir.id} of {row.workflow}" if heir else f"by {worker}, in the next run of {row.workflow}"
     try:
         flow_run = await client.read_flow_run(UUID(row.id))
         if flow_run.state is not None and not flow_run.state.is_final():
