@@ -20,6 +20,7 @@ from psycopg.types.string import TextLoader
 from sqlalchemy import event, exc
 
 from notify.errors import StoreNotWritable, StoreUnavailable
+from notify.store.turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -41,15 +42,15 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if self.is_sqlite:
-            _make_folder(self.url.database or "")
-        self._reader = self._engine("BEGIN")
-        self._writer = self._engine("BEGIN IMMEDIATE", size=1) if self.is_sqlite else self._reader
-        self._single = self._writer if self.is_sqlite else self._engine("", isolation_level="AUTOCOMMIT")
+        self._turns = _turns(self.url.database or "") if self.is_sqlite else None
+        self._reader = self._engine()
+        self._writer = self._engine(self._turns.begin, size=1) if self._turns else self._reader
+        self._single = self._writer if self.is_sqlite else self._engine(isolation_level="AUTOCOMMIT")
         self._write_lock = threading.RLock()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="notify-store")
 
-    def _engine(self, begin: str, size: int = 8, **options: Any) -> sa.Engine:
+    def _engine(self, begin: Callable[[sa.Connection], None] | None = None, size: int = 8, **options: Any) -> sa.Engine:
+        """On SQLite each transaction starts with `begin`, which waits for its turn itself."""
         engine = sa.create_engine(
             self.url,
             pool_size=size,
@@ -61,8 +62,8 @@ class Database:
             **options,
         )
         if self.is_sqlite:
-            event.listen(engine, "connect", _prepare_sqlite)
-            event.listen(engine, "begin", partial(_begin, begin))
+            event.listen(engine, "connect", partial(_prepare_sqlite, 0 if begin else 10_000))
+            event.listen(engine, "begin", begin or _begin)
         else:
             event.listen(engine, "connect", _prepare_postgres)
             event.listen(engine, "checkin", _rests)
@@ -176,6 +177,8 @@ class Database:
         self._threads.shutdown(wait=True)
         for engine in self.engines:
             engine.dispose()
+        if self._turns:
+            self._turns.close()
 
 
 def _json(value: Any) -> str:
@@ -187,8 +190,8 @@ def _from_json(stored: Any) -> Any:
     return stored if isinstance(stored, int | float) else orjson.loads(stored)
 
 
-def _begin(words: str, connection: sa.Connection) -> None:
-    connection.exec_driver_sql(words)
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
 
 
 def _rests(_: Any, record: Any) -> None:
@@ -205,12 +208,13 @@ def _still_there(connection: Any, record: Any, _: Any) -> None:
             raise exc.DisconnectionError from error
 
 
-def _make_folder(file: str) -> None:
+def _turns(file: str) -> Turns:
     folder = Path(file).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreNotWritable(folder=str(folder), problem=error.strerror or str(error)) from error
+    return Turns(Path(file))
 
 
 def _connect_args(is_sqlite: bool) -> dict[str, Any]:
@@ -224,7 +228,9 @@ def _prepare_postgres(connection: psycopg.Connection, _: Any) -> None:
     connection.adapters.register_loader("uuid", TextLoader)
 
 
-def _prepare_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+def _prepare_sqlite(patience: int, connection: sqlite3.Connection, _: Any) -> None:
+    """`patience` is in milliseconds, for what comes after; making it a WAL takes some in any case."""
     connection.execute("PRAGMA busy_timeout = 10000")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA busy_timeout = {patience}")
