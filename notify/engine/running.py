@@ -9,7 +9,7 @@ from pathlib import Path
 from prefect import get_client
 
 from notify import registry
-from notify.engine import automations, deploy, runtime
+from notify.engine import automations, deploy, memory, runtime
 from notify.engine.context import Engine
 from notify.engine.hosting import Host
 from notify.engine.idle import Idle
@@ -37,6 +37,7 @@ async def work(
 
     A Prefect server that has not answered for `patience` seconds is done without until it does.
     """
+    memory.few_arenas()
     engine = await _engine(settings)
     for error in broken_templates(engine):
         raise error
@@ -58,6 +59,7 @@ async def work(
 
 async def dev(settings: Settings, host: Host, *, say: Say = _print) -> None:
     """Serve with schedules on, and take over workflows and templates as they are saved."""
+    memory.few_arenas()
     engine = await _engine(settings)
     for error in (*engine.registry.broken, *broken_templates(engine)):
         say(str(error))

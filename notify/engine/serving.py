@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
-from notify.engine import deploy, runtime
+from notify.engine import deploy, memory, runtime
 from notify.engine.aside import Aside
 from notify.engine.bells import PrefectRinger, RunNow
 from notify.engine.conductor import Conductor
@@ -38,6 +37,8 @@ POLL, WATCH, SYNC, RECONCILE = 0.5, 1.0, 15.0, 15.0
 BEAT, LOOK = 10.0, 1.0
 #: Seconds between looks at what an operator paused.
 HELD = 2.0
+#: Seconds between times when free memory is given back.
+THRIFT = 15.0
 #: Seconds that a poll may take: Prefect's client tries for minutes before it admits that nobody answers.
 POLL_LIMIT = 20.0
 
@@ -72,7 +73,7 @@ class Service:
     async def run(self, *, until_idle: bool, started: Callable[[], None]) -> Idle | None:
         """Until stopped, or until nothing is left to do now."""
         await self._deployed()
-        _spare_the_collector()
+        memory.settle()
         started()
         async with asyncio.TaskGroup() as loops:
             helpers = [loops.create_task(loop) for loop in self._loops()]
@@ -113,6 +114,7 @@ class Service:
             _forever(lambda: self._asked(self._look_at_holds), HELD),
             _forever(lambda: self._asked(self._report), LOOK),
             _forever(lambda: give_sign(self.engine), BEAT),
+            _forever(lambda: asyncio.to_thread(memory.give_back), THRIFT),
             _forever(lambda: self._asked(self._reconcile, None), RECONCILE),
         ]
 
@@ -155,13 +157,6 @@ class Service:
         if flow_run.id not in self._suspended:
             self._suspended.add(flow_run.id)
             self.say(f"{flow_run.name} ({flow_run.id}) is suspended: another run goes on with its people")
-
-
-def _spare_the_collector() -> None:
-    """What was loaded stays for good: looking through it again and again took a tenth of the time of a batch."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 10, 10)
 
 
 async def _forever(work: Work, seconds: float) -> None:

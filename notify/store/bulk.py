@@ -1,12 +1,12 @@
 """Many rows in one statement, handed over as one JSON parameter.
 
-A statement's text does not grow with the batch, so the database plans it once, and a thousand rows cost one round
-trip. Instants travel as ISO 8601 texts; a column that a row does not name is NULL.
+A statement's text does not grow with the batch, so the database plans it once, and a thousand small rows cost one
+round trip. Instants travel as ISO 8601 texts; a column that a row does not name is NULL.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -19,6 +19,8 @@ from notify.store.types import iso
 
 T = TypeVar("T")
 Row = dict[str, Any]
+#: Bytes of rows in one statement: a connection keeps, for good, a buffer for the largest it ever sent.
+LARGEST = 2**19
 _NOTHING = "ON CONFLICT DO NOTHING"
 #: The database's clock plus a lease, as `types.database_now` writes it.
 _LEASE_UNTIL = {
@@ -52,14 +54,15 @@ def insert_returning(
     With a `token` only those go in whose `notification` is held under it, and it stays so until the transaction ends.
     Who leaves a notification as it is shares the lock with others who do. The rows are of one environment.
     """
-    if not rows:
-        return set()
     statement = _insert(connection.dialect.name, table, _NOTHING, column, leased=lease is not None, fenced=bool(token))
-    values: Row = {"rows": packed(rows)} | ({"lease": lease.total_seconds()} if lease else {})
-    if token is not None:
-        ids = orjson.dumps([row["notification"] for row in rows]).decode()
-        values |= {"token": token, "ids": ids, "environment": rows[0]["environment"]}
-    return set(connection.execute(statement, values).scalars())
+    new: set[T] = set()
+    for some, parameter in _pages(rows):
+        values: Row = {"rows": parameter} | ({"lease": lease.total_seconds()} if lease else {})
+        if token is not None:
+            ids = orjson.dumps([row["notification"] for row in some]).decode()
+            values |= {"token": token, "ids": ids, "environment": some[0]["environment"]}
+        new.update(connection.execute(statement, values).scalars())
+    return new
 
 
 def upsert(
@@ -145,7 +148,26 @@ def given(connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *name
 
 def packed(rows: Sequence[Row]) -> str:
     """The rows as one parameter."""
-    return orjson.dumps(rows, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME).decode()
+    return _json(rows).decode()
+
+
+def _pages(rows: Sequence[Row]) -> Iterator[tuple[Sequence[Row], str]]:
+    """The rows in pages, each with its parameter, no larger than LARGEST unless a single row is."""
+    start, size = 0, 0
+    page: list[bytes] = []
+    for place, row in enumerate(rows):
+        one = _json(row)
+        if page and size + len(one) > LARGEST:
+            yield rows[start:place], f"[{b','.join(page).decode()}]"
+            start, size, page = place, 0, []
+        page.append(one)
+        size += len(one)
+    if page:
+        yield rows[start:], f"[{b','.join(page).decode()}]"
+
+
+def _json(value: Row | Sequence[Row]) -> bytes:
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
 
 
 def _plain(value: Any) -> Any:
