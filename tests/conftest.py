@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import pytest
 
+from tests import prefect_files
 from tests.postgres import FAST, Databases, Server, Unavailable
 
 _POSTGRES_VARIABLE = "NOTIFY_TEST_POSTGRES_URL"
@@ -53,7 +54,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
     """The databases of one PostgreSQL server, which all test processes share. It is fast because it is not durable."""
     try:
-        databases = Databases(_with_driver(_POSTGRES) if _POSTGRES else _shared_server(tmp_path_factory.getbasetemp()))
+        base = tmp_path_factory.getbasetemp()
+        databases = Databases(_with_driver(_POSTGRES) if _POSTGRES else _made_once(base, "postgres", _start_shared))
     except Unavailable as error:
         _missing(f"no PostgreSQL: {error}")
     yield databases
@@ -105,28 +107,40 @@ def durable_postgres() -> Iterator[Server]:
         server.stop()
 
 
-def _shared_server(base: Path) -> str:
+@pytest.fixture(scope="session")
+def known_to_prefect(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """`known_to_prefect(home)` makes a home in which a Prefect server has run before: the next one starts at once."""
+
+    def make(run: Path) -> str:
+        prefect_files.make(run / "prefect-home")
+        return str(run / "prefect-home")
+
+    made = Path(_made_once(tmp_path_factory.getbasetemp(), "prefect", make))
+    return lambda home: prefect_files.copy(made, home)
+
+
+def _made_once(base: Path, name: str, make: Callable[[Path], str]) -> str:
+    """What the first test process to ask makes in the run's folder, for all of them."""
     # With xdist each process has a folder below the run's own; without, the folder is the run's own.
-    in_worker = "PYTEST_XDIST_WORKER" in os.environ
-    run = base.parent if in_worker else base
-    with (run / "postgres.lock").open("a+") as lock:
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    with (run / f"{name}.lock").open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.seek(0)
-        url = lock.read()
-        if not url:
-            url = _start_shared(os.getppid() if in_worker else os.getpid())
-            lock.write(url)
-        return url
+        made = lock.read()
+        if not made:
+            made = make(run)
+            lock.write(made)
+        return made
 
 
-def _start_shared(watched: int) -> str:
+def _start_shared(_: Path) -> str:
     server = Server(FAST)
     try:
         server.start()
     except Unavailable:
         server.stop()
         raise
-    server.outlive_us(watched)
+    server.outlive_us(os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid())
     return server.url
 
 

@@ -84,12 +84,14 @@ def _notify(home: Path, url: str, *words: str) -> Ended:
 
 
 @pytest.fixture(scope="module")
-def make_demo(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ended]:
+def make_demo(
+    tmp_path_factory: pytest.TempPathFactory, known_to_prefect: Callable[[Path], Path]
+) -> Callable[[str], Ended]:
     """Each kind of database gets one demo, for all tests."""
     made: dict[str, Ended] = {}
 
     def run(url: str) -> Ended:
-        home = tmp_path_factory.mktemp("demo") / ".notify"
+        home = known_to_prefect(tmp_path_factory.mktemp("demo") / ".notify")
         made[url] = _notify(home, url or f"sqlite:///{home / 'notify.db'}", "demo")
         return made[url]
 

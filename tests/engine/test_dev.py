@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -58,12 +58,12 @@ with Notify.from_env() as notify:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+def place(tmp_path_factory: pytest.TempPathFactory, known_to_prefect: Callable[[Path], Path]) -> Iterator[Dev]:
     """People and their news taken in through the command line, beside a copy of the shipped workflows."""
     folder = tmp_path_factory.mktemp("dev")
     flows = shutil.copytree(ROOT / "flows", folder / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "prefect.yaml", folder)
-    made, now = Dev(folder / ".notify", flows), datetime.now(UTC)
+    made, now = Dev(known_to_prefect(folder / ".notify"), flows), datetime.now(UTC)
     people = [
         {"subscriberId": id_, "email": f"{id_}@example.com", "timezone": evening(now)} for id_ in (*PEOPLE, "quiet")
     ]

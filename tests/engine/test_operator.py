@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -20,8 +21,9 @@ BROKEN = "{% block subject %}News{% endblock %}\n{% block body %}\n{{ payload.ta
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+def place(tmp_path_factory: pytest.TempPathFactory, known_to_prefect: Callable[[Path], Path]) -> Iterator[Operator]:
     made = Operator.at(tmp_path_factory.mktemp("operator"))
+    known_to_prefect(made.home)
     made.start()
     yield made
     made.stop()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -19,8 +20,9 @@ ALERT = "alert-on-failure"
 
 
 @pytest.fixture(scope="module")
-def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+def operator(tmp_path_factory: pytest.TempPathFactory, known_to_prefect: Callable[[Path], Path]) -> Iterator[Operator]:
     made = Operator.at(tmp_path_factory.mktemp("automations"))
+    known_to_prefect(made.home)
     shutil.copy(ROOT / "flows" / "alert_on_failure.py", made.flows)
     shutil.copytree(ROOT / "flows" / "templates" / ALERT, made.flows / "templates" / ALERT)
     for shared in (ROOT / "flows" / "templates").glob("_*.j2"):

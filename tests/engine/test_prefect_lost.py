@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -116,8 +116,10 @@ def _task(person: str, due: datetime) -> dict[str, Any]:
 
 
 @pytest.fixture
-def company(tmp_path: Path, postgres_url: str) -> Iterator[Company]:
+def company(tmp_path: Path, postgres_url: str, known_to_prefect: Callable[[Path], Path]) -> Iterator[Company]:
     """Two tasks that are due in some days."""
+    known_to_prefect(tmp_path / "first")
+    known_to_prefect(tmp_path / "second")
     made = Company(tmp_path, postgres_url)
     now = datetime.now(UTC)
     with made.notify() as notify:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -140,9 +140,9 @@ def _only_comments(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, known_to_prefect: Callable[[Path], Path]) -> Path:
     """An empty folder for the embedded files."""
-    return tmp_path_factory.mktemp("typed") / ".notify"
+    return known_to_prefect(tmp_path_factory.mktemp("typed") / ".notify")
 
 
 def _typed(home: Path, *words: str) -> str:

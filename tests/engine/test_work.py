@@ -9,7 +9,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,13 +34,13 @@ NOWHERE = "127.0.0.1:1"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory, known_to_prefect: Callable[[Path], Path]) -> Iterator[str]:
     """A Prefect server that every worker here is told to use: its API's URL."""
     with asyncio.Runner() as runner, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
         probe.close()
-        embedded = EmbeddedServer(tmp_path_factory.mktemp("server"), port)
+        embedded = EmbeddedServer(known_to_prefect(tmp_path_factory.mktemp("server")), port)
         runner.run(embedded.__aenter__())
         yield embedded.api_url
         runner.run(embedded.__aexit__())

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from tests.eventually import eventually
 WITHIN = 120.0
 
 
-async def test_it_is_started_again_where_it_was(tmp_path: Path) -> None:
+async def test_it_is_started_again_where_it_was(tmp_path: Path, known_to_prefect: Callable[[Path], Path]) -> None:
+    known_to_prefect(tmp_path)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

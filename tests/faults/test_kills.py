@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.faults.kills import Plan, run
 
 
-def test_a_dozen_kills_lose_nothing_and_decide_nothing_twice(tmp_path: Path) -> None:
+def test_a_dozen_kills_lose_nothing_and_decide_nothing_twice(
+    tmp_path: Path, known_to_prefect: Callable[[Path], Path]
+) -> None:
+    known_to_prefect(tmp_path / "server")
     plan = Plan(kills=12, seed=3, pause=1.5, every=0.1, lease=3.0)
 
     result = asyncio.run(run(plan, tmp_path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture
-def outage(tmp_path: Path, sqlite_url: str) -> Iterator[Outage]:
+def outage(tmp_path: Path, sqlite_url: str, known_to_prefect: Callable[[Path], Path]) -> Iterator[Outage]:
+    known_to_prefect(tmp_path / "server")
     made = Outage(tmp_path, sqlite_url)
     yield made
     made.close()
