@@ -77,4 +77,5 @@ def _begun(connection: sa.Connection, *, is_last: bool) -> bool:
 
 
 def _is_busy(error: BaseException | None) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+    """Whatever else SQLite says of it is in the upper bytes. An error that is not SQLite's own has no code."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY

@@ -173,7 +173,8 @@ async def _kill(site: Site, plan: Plan, result: Result) -> None:
             kind = "worker"
             await eventually(lambda: site.machines("worker"), "a worker is up again", within=300)
             await lapse(chance.uniform(0, plan.pause))  # so that it has come to something
-        victim = chance.choice(site.machines(kind) or site.machines("database"))
+            await eventually(lambda: site.machines("worker"), "it is up still, or again", within=300)
+        victim = chance.choice(site.machines(kind))
         killed = {Worker: "worker", PrefectServer: "Prefect server", Postgres: "database"}[type(victim)]
         await victim.kill()
         result.killed[killed] += 1
