@@ -93,6 +93,35 @@ def test_a_text_is_a_text_that_a_database_can_keep(field: str, value: Any) -> No
     assert refused({"subscriberId": "ann", field: value}) == f"subscriber.{field}"
 
 
+@pytest.mark.parametrize(
+    ("zone", "meant"),
+    [
+        ("Europe/Roma", "Did you mean Europe/Rome?"),
+        ("rome", "Did you mean Europe/Rome?"),
+        ("Pacific/Sydney", "Did you mean Australia/Sydney?"),
+        ("america/new york", "Did you mean America/New_York?"),
+        ("utc", "Did you mean UTC?"),
+        ("../../etc/passwd", "Write one such as Europe/Rome, America/New_York or UTC"),
+        ("Mars", "Write one such as Europe/Rome, America/New_York or UTC"),
+    ],
+)
+def test_a_zone_is_one_that_there_is(zone: str, meant: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse(timezone=zone)
+
+    assert caught.value.field == "subscriber.timezone"
+    assert (caught.value.problem, caught.value.remedy) == (f"no time zone is called {zone!r}", meant)
+
+
+def test_no_zone_may_be_written_as_nothing() -> None:
+    assert [parse(timezone=zone)[0]["timezone"] for zone in ("", None)] == ["", None]
+
+
+@pytest.mark.parametrize("value", ["always", 5, True, [], {}, {"mon": "9"}, {"isEnabled": "yes"}], ids=repr)
+def test_hours_are_hours(value: Any) -> None:
+    assert refused({"subscriberId": "ann", "schedule": value}).startswith("subscriber.schedule")
+
+
 @pytest.mark.parametrize("value", ["text", 5, True, [], [{}], {"a": "\0"}, {"a": b"x"}, {"a": 2**64}], ids=repr)
 def test_data_is_an_object_of_json(value: Any) -> None:
     assert refused({"subscriberId": "ann", "data": value}).startswith("subscriber.data")
@@ -226,7 +255,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
-FIELDS = st.sampled_from(["subscriberId", "preferences", "data", "channels", *TEXT])
+FIELDS = st.sampled_from(["subscriberId", "preferences", "data", "channels", "schedule", *TEXT])
 
 
 @given(JSON | st.dictionaries(FIELDS, JSON) | st.fixed_dictionaries({"subscriberId": st.text(min_size=1)}))

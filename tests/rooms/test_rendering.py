@@ -173,3 +173,11 @@ def test_a_layout_that_cannot_be_compiled_is_the_one_that_is_named(write: Write)
 def test_a_file_for_no_channel_is_refused(write: Write, name: str) -> None:
     with pytest.raises(InvalidTemplate, match="<step>"):
         write({name: message("hi")}).check("w")
+
+
+def test_the_line_of_a_push_message_is_its_subject_or_its_title(write: Write) -> None:
+    for block in ("subject", "title"):
+        text = f"{{% block {block} %}}Hello{{% endblock %}}{{% block body %}}there{{% endblock %}}"
+        found = write({f"w/{block}.push.j2": text}).find("w", block, Channel.PUSH, None).render({})
+
+        assert (found.subject, found.body) == ("Hello", "there")

@@ -40,7 +40,7 @@ def fill(tmp_path: Path) -> Fill:
         ("{{ '2026-10-02T12:00' | date('%H') }}", "has no time zone"),
     ],
 )
-@pytest.mark.parametrize("channel", ["email", "push"])
+@pytest.mark.parametrize("channel", ["email", "push", "sms"])
 def test_a_failure_names_the_file_the_line_and_the_value(fill: Fill, channel: str, body: str, problem: str) -> None:
     with pytest.raises(RenderFailed) as caught:
         fill(f"\n\n{body}", channel=channel, payload={"taskId": 1, "taskTitle": "x"})
@@ -74,6 +74,34 @@ def _body_or_failure(render: Callable[..., Content], payload: Mapping[str, str])
         return failure
 
 
+# --- text messages -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{% set name = text %}\nDear {{ name }},\n\n\n{% if name %}\n  R&D is late  \n{% endif %}\n",
+        "{% block body %}Dear {{ text }},\n\nR&D is late\n{% endblock %}\nnever said",
+        "{% set name = text %}{% block subject %}never said{% endblock %}"
+        "{% block body %}Dear {{ text }},\n\nR&D is late{% endblock %}",
+    ],
+    ids=["the whole file", "its block", "its block beside others"],
+)
+def test_a_text_message_is_its_file_or_the_block_of_its_body(write: Write, text: str) -> None:
+    template = write({"w/say.sms.j2": text}).find("w", "say", "sms", None)
+
+    assert template.render({"text": "Zoë"}) == Content(None, "Dear Zoë,\n\nR&D is late")
+
+
+def test_a_text_message_may_be_laid_out_by_another_file(write: Write) -> None:
+    files = {
+        "_signed.sms.j2": "{% block body %}{% endblock %}",
+        "w/say.sms.j2": '{% extends "_signed.sms.j2" %}{% block body %}{{ super() }}Hello{% endblock %}',
+    }
+
+    assert write(files).find("w", "say", "sms", None).render({}) == Content(None, "Hello")
+
+
 # --- safety --------------------------------------------------------------------------------------
 
 
@@ -87,7 +115,7 @@ def test_what_people_write_is_escaped_in_html_and_literal_in_text(fill: Fill) ->
     assert content.subject == HOSTILE
 
 
-@pytest.mark.parametrize("channel", ["push", "in_app"])
+@pytest.mark.parametrize("channel", ["push", "in_app", "sms"])
 def test_other_channels_are_plain_text(fill: Fill, channel: str) -> None:
     assert fill("{{ text }} {{ text | e }}", channel=channel, text=HOSTILE).body == f"{HOSTILE} {HOSTILE}"
 

@@ -58,6 +58,14 @@ NEWS: dict[str, Any] = {
     "total": 5,
 }
 FAILURE = {"function_id": "comment-digest", "run_id": "r-1", "error": {"message": HOSTILE, "stack": "line 1\n  line 2"}}
+OVERFLOW = Burst(
+    [
+        Collected(str(number), "notify/budget.exceeded", NOON, {"subject": HOSTILE, "channel": "email"})
+        for number in range(25)
+    ]
+)
+NOTICE = {"title": TASK["taskTitle"], "body": HOSTILE, "url": LINK}
+SIGN_UP = {"userId": "asha", "email": "asha@example.com", "plan": "pro", "stripeCustomerId": None}
 TITLE = "“Fix the <b>login</b> & its tests”"
 
 CASES: dict[str, tuple[str, Any, dict[str, Any], str]] = {
@@ -75,6 +83,10 @@ CASES: dict[str, tuple[str, Any, dict[str, Any], str]] = {
     ),
     "day": ("daily-digest/day", {}, {"day": NEWS}, f"Your day: {TITLE} and 1 other task"),
     "week": ("weekly-digest/week", {}, {"day": NEWS}, f"Your week: {TITLE} and 1 other task"),
+    "overflow": ("overflow-digest/rest", {}, {"burst": OVERFLOW}, "25 messages you did not get one by one"),
+    "notice": ("escalation/notice", NOTICE, {}, "Fix the <b>login</b> & its tests"),
+    "newcomer": ("onboarding/ready", SIGN_UP, {"ends": NOON.isoformat()}, "Welcome! Your account is ready"),
+    "trial to come": ("onboarding/ready", SIGN_UP, {"ends": None}, "Welcome! Your account is ready"),
     "failure": ("alert-on-failure/alert", FAILURE, {}, f"comment-digest failed: {HOSTILE}"),
 }
 
@@ -127,7 +139,14 @@ def test_every_shipped_push_message_is_short_and_names_the_task(case: str) -> No
     assert len(f"{content.subject} {content.body}") < 120
 
 
-@pytest.mark.parametrize("case", ["assigned", "reminder", "urgent", "comments"])
+def test_every_shipped_text_message_fits_into_one_and_says_where_to_go() -> None:
+    content = shipped("notice", "sms")
+
+    assert content == Content(None, f"{TASK['taskTitle']} {LINK}")
+    assert len(content.body) <= 160
+
+
+@pytest.mark.parametrize("case", ["assigned", "reminder", "urgent", "comments", "notice"])
 def test_the_button_opens_the_task(case: str) -> None:
     content = shipped(case, "email")
 
@@ -141,6 +160,14 @@ def test_a_due_date_is_said_in_the_person_s_own_zone() -> None:
     assert "Friday 2 October, 12:00 UTC" in (shipped("reminder", "email", Subscriber("asha")).text or "")
 
 
+def test_a_newcomer_hears_until_when_their_trial_lasts_or_that_it_is_to_come() -> None:
+    for channel in ("email", "in_app"):
+        told, to_come = (shipped(case, channel) for case in ("newcomer", "trial to come"))
+
+        assert "Friday 2 October, 17:30" in (told.text or told.body)
+        assert "Your Pro trial is being set up." in (to_come.text or to_come.body)
+
+
 def test_a_burst_shows_five_comments_and_counts_them_all() -> None:
     text = shipped("comments", "email").text or ""
 
@@ -150,6 +177,14 @@ def test_a_burst_shows_five_comments_and_counts_them_all() -> None:
     assert "and 3 more" in text
     assert "and 3 more" in shipped("comments", "in_app").body
     assert "more" not in shipped("one comment", "in_app").body
+
+
+def test_what_a_budget_kept_back_is_listed_and_the_rest_is_counted() -> None:
+    text = shipped("overflow", "email").text or ""
+
+    assert text.count(HOSTILE) == 20
+    assert "and 5 more" in text
+    assert "22 others" in shipped("overflow", "in_app").body
 
 
 def test_a_summary_links_each_task_and_counts_what_it_leaves_out() -> None:
