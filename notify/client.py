@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 
 from notify import clock, intake, registry
+from notify.cancelling import Cancelled
 from notify.desk import Inbox, Preferences, Reports, Subscribers
 from notify.engine.system_events import announce_cancelled
 from notify.errors import InvalidInput
@@ -201,10 +202,13 @@ class Notify:
             self.settings, self.database, known.id, to=to, payload=checked, at=at, idempotency_key=idempotency_key
         )
 
-    def cancel(self, transaction_id: str, reason: str = "cancelled") -> int:
-        """Cancel what one trigger or event started and has not ended, waits and digests included; returns how many."""
+    def cancel(self, transaction_id: str, reason: str = "cancelled") -> Cancelled:
+        """Cancel what one trigger or event started and has not ended: waits, events in open digests, the event itself
+        where it lies ahead, messages that wait to be tried again. Answers how many, as a number and in words.
+        """
         found = self.database.transact(lambda own: self._cancel(own, transaction_id, reason))
-        return len(found.notifications) + found.events
+        waiting = len(found.notifications) - found.collecting
+        return Cancelled.of(waiting=waiting, collecting=found.collecting, messages=found.messages, ahead=found.events)
 
     def _cancel(self, own: sa.Connection, transaction_id: str, reason: str) -> cancellations.Cancelled:
         environment, now = self.settings.environment, clock.now()

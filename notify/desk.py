@@ -10,7 +10,7 @@ from typing import Any
 
 from notify import clock, intake
 from notify.errors import NotFound
-from notify.model import Preference, Subscriber, is_id
+from notify.model import JsonObject, Preference, Subscriber, is_id
 from notify.store import inbox, people
 from notify.store.database import Database
 
@@ -39,8 +39,34 @@ class Subscribers:
         with self.database.read() as connection:
             found = people.load(connection, self.environment, [subscriber]).get(subscriber)
         if found is None:
-            raise NotFound(what="subscriber", id=subscriber, remedy="Import people with `notify subscribers import`.")
+            raise _unknown(subscriber)
         return found
+
+    def schedule(self, subscriber: str, hours: Any) -> JsonObject | None:
+        """When messages may reach a person: weekly hours in their own zone, or None for always; returns what is kept.
+
+        Hours are `{"isEnabled": true, "weeklySchedule": {…}}` or "mon-fri 09:00-17:00". NotFound if nobody has this id.
+        """
+        kept = intake.parse_schedule(hours, "schedule")
+        with self.database.write() as connection:
+            if not people.schedule(connection, self.environment, subscriber, kept, clock.now()):
+                raise _unknown(subscriber)
+        return kept
+
+    def online(self, subscriber: str, connected: bool) -> None:
+        """Whether a person is connected to the application now, or NotFound."""
+        if not self.presence({subscriber: connected}):
+            raise _unknown(subscriber)
+
+    def presence(self, connected: Mapping[str, bool]) -> int:
+        """Who is connected now and who is not, by id; returns how many of them are known, others are passed over."""
+        said = intake.parse_presence(connected)
+        with self.database.write() as connection:
+            return people.presence(connection, self.environment, said, clock.now())
+
+
+def _unknown(subscriber: str) -> NotFound:
+    return NotFound(what="subscriber", id=subscriber, remedy="Import people with `notify subscribers import`.")
 
 
 @dataclass(frozen=True)
@@ -126,11 +152,15 @@ class Inbox:
         """Mark one as read, and seen; NotFound if this person has no such message."""
         self._mark(id, read=True)
 
-    def seen(self, id: str) -> None:
-        """Mark one as seen."""
+    def unread(self, id: str) -> None:
+        """Mark one as not read; that it was seen stays."""
         self._mark(id, read=False)
 
-    def _mark(self, id: str, *, read: bool) -> None:
+    def seen(self, id: str) -> None:
+        """Mark one as seen."""
+        self._mark(id, read=None)
+
+    def _mark(self, id: str, *, read: bool | None) -> None:
         ids = [id] if is_id(id) else []
         with self.database.write() as connection:
             found = inbox.mark(connection, self.environment, self.subscriber, ids, read=read, now=clock.now())

@@ -115,6 +115,14 @@ class Suspended(BaseException):
     """Raised inside a workflow's body where it starts to wait; it runs again from the top later."""
 
 
+class Halted(BaseException):
+    """Raised inside a workflow's body where a step ends it: nothing more is told, for this reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class SuspendedInFinally(AuthorError):
     """{workflow!r} awaited step {key!r} inside `finally` while it was being suspended.
     Move the step out of `finally`."""

@@ -32,6 +32,11 @@ def concerning(event: Event, workflow: str, people: Iterable[Mapping[str, Any]])
     return Match(event, workflow, list(once.values()), None if once else "no_recipient")
 
 
+def payload_of(event: Event) -> Mapping[str, Any]:
+    """What a workflow is about: a trigger's payload, or the event's own data."""
+    return event.data.get("payload", {}) if event.kind == "trigger" else event.data
+
+
 def notification_id(environment: str, event: Event, workflow: str, subscriber: str) -> str:
     """One id for one event, workflow and person, however often it is decided."""
     return derive("notification", environment, event.uid, workflow, subscriber)
@@ -43,11 +48,16 @@ def message_id(environment: str, notification: str, step: str) -> str:
 
 
 def notification_rows(
-    environment: str, match: Match, *, priority: int, version: str | None, cancel_field: str | None, now: datetime
+    environment: str,
+    match: Match,
+    *,
+    priority: int,
+    version: str | None,
+    cancel_key: str | None,
+    run_key: str | None,
+    now: datetime,
 ) -> list[dict[str, Any]]:
     """The rows a match becomes, ready to be claimed."""
-    payload = match.event.data.get("payload", {}) if match.event.kind == "trigger" else match.event.data
-    key = payload.get(cancel_field) if cancel_field else None
     return [
         {
             "id": notification_id(environment, match.event, match.workflow, person["id"]),
@@ -59,7 +69,8 @@ def notification_rows(
             "priority": priority,
             "status": NotificationStatus.READY,
             "version": version,
-            "cancel_key": None if key is None else str(key),
+            "cancel_key": cancel_key,
+            "run_key": run_key,
             "tries": 0,
             "created_at": now,
         }
@@ -76,29 +87,31 @@ class Waiting(Protocol):
 
 
 class CancelRule(Protocol):
-    """An event name, the field that must be equal, and the reason."""
+    """An event name, what of the event has to be equal, what else has to hold, and the reason."""
 
     @property
     def event(self) -> str: ...
     @property
-    def key(self) -> str: ...
-    @property
     def reason(self) -> str | Callable[[Event, Event], str | None]: ...
+    def key_of(self, event: Event) -> str | None: ...
+    def holds(self, own: Event, newer: Event) -> bool: ...
 
 
 def cancelled_by(
     news: Sequence[Event], rules: Sequence[CancelRule], waiting: Iterable[Any], known: Mapping[str, Event]
 ) -> dict[str, str]:
     """Which waiting notifications these events (in order) end, and why: the first event that is later decides."""
-    by_key: dict[str, list[Any]] = {}
+    by_key: dict[str | None, list[Any]] = {}
     for one in waiting:
         by_key.setdefault(one.cancel_key, []).append(one)
     ended: dict[str, str] = {}
     for event in news:
         for rule in (rule for rule in rules if rule.event == event.name):
-            for one in by_key.get(str(event.data.get(rule.key)), ()):
+            for one in by_key.get(rule.key_of(event), ()):
                 own = known[one.event]
-                if one.id not in ended and _is_later(event, own) and (reason := _reason(rule, own, event)):
+                if one.id in ended or not _is_later(event, own) or not rule.holds(own, event):
+                    continue
+                if reason := _reason(rule, own, event):
                     ended[one.id] = reason
     return ended
 

@@ -83,6 +83,8 @@ class NotificationStatus(StrEnum):
 
 
 LIVE = (NotificationStatus.READY, NotificationStatus.RUNNING, NotificationStatus.WAITING)
+#: Channels that reach people where they are: an inbox waits for them, a webhook tells a machine.
+INTERRUPTING = (Channel.EMAIL, Channel.SMS, Channel.PUSH, Channel.CHAT)
 
 
 class StepState(StrEnum):
@@ -126,6 +128,19 @@ class OutcomeKind(StrEnum):
     RETRY = "retry"
     #: The call was made and nobody can say whether it was taken (time-out after sending, dropped connection).
     UNKNOWN = "unknown"
+
+
+class DigestMode(StrEnum):
+    """When a digest's window ends."""
+
+    #: So long after its first event.
+    FIXED = "fixed"
+    #: Once nothing came for so long, and a maximum after its first event at the latest.
+    DEBOUNCE = "debounce"
+    #: Like FIXED, but an event that had none before it for so long passes alone and at once.
+    LOOKBACK = "lookback"
+    #: At an instant of the calendar, when the digest's cron deployment closes it.
+    CALENDAR = "calendar"
 
 
 class Delivery(StrEnum):
@@ -183,6 +198,11 @@ class Subscriber:
     data: JsonObject = field(default_factory=lambda: {})
     #: `[{"providerId": "fcm", "credentials": {"deviceTokens": [...]}}, …]`
     channels: Sequence[JsonObject] = ()
+    #: When messages may reach the person: `{"isEnabled": true, "weeklySchedule": {"monday": {…}, …}}`; None is always.
+    schedule: JsonObject | None = None
+    #: Whether the person is connected now, and since when that is known; None where nobody said.
+    online: bool | None = None
+    online_at: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -255,8 +275,15 @@ class Claimed:
     tries: int
     started_at: datetime
     memo: Mapping[str, Remembered] = field(default_factory=lambda: {})
+    #: The end of its last wait; None until it waited.
+    reached_at: datetime | None = None
     #: When the event was taken in, until it first waited: what had passed by then was too late.
     taken_in_at: datetime | None = None
+
+    @property
+    def own_time(self) -> datetime:
+        """How far it has come: its event's instant, or the end of its last wait, however late it is worked on."""
+        return self.reached_at or self.ts
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from notify.model import Channel, Preference
 
 
 class Reason(StrEnum):
-    """Why a channel step told somebody nothing."""
+    """Why a channel step told somebody nothing, or nothing yet."""
 
     MISSING_ADDRESS = "missing_address"
     WORKFLOW_OFF = "workflow_off"
@@ -20,6 +20,9 @@ class Reason(StrEnum):
     NO_INTEGRATION = "no_integration"
     NOT_RENDERED = "not_rendered"
     ADDED_AFTER_START = "added_after_start"
+    QUIET_HOURS = "quiet_hours"
+    OVER_BUDGET = "over_budget"
+    OVER_BUDGET_DIGESTED = "over_budget_digested"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from notify.catalogue import EventType, collecting
 from notify.errors import BrokenWorkflowFile, InvalidWorkflow, UnknownWorkflow
-from notify.workflow import Workflow
+from notify.workflow import Concurrency, Workflow
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ class Registry:
     def listening(self, event: str) -> list[Workflow]:
         """The workflows that an event of this name starts."""
         return [workflow for workflow in self.workflows.values() if event in workflow.on]
+
+    def limits(self) -> tuple[tuple[str, Concurrency], ...]:
+        """The workflows of which only so many notifications may run at once."""
+        return tuple((id_, one.concurrency) for id_, one in self.workflows.items() if one.concurrency is not None)
 
     def listeners(self) -> dict[str, list[str]]:
         """The ids of the workflows each event name starts."""

@@ -40,6 +40,11 @@ class Settings:
     sendgrid_key: str = ""
     sendgrid_url: str = "https://api.sendgrid.com"
     app_url: str = "https://app.example.com"
+    #: What holds messages back, as texts: hours for people who set none, and budgets; `engine.limits` reads them.
+    schedule: str = ""
+    budget: str = ""
+    budget_exempt: str = "high"
+    budget_overflow: str = "defer"
     #: The name under which a worker gives its sign of life, and which Prefect shows.
     worker: str = field(default_factory=platform.node)
     variables: Mapping[str, str] = field(default_factory=lambda: {})
@@ -71,6 +76,10 @@ class Settings:
             sendgrid_key=env.get("NOTIFY_SENDGRID_KEY") or cls.sendgrid_key,
             sendgrid_url=env.get("NOTIFY_SENDGRID_URL") or cls.sendgrid_url,
             app_url=env.get("NOTIFY_APP_URL") or cls.app_url,
+            schedule=env.get("NOTIFY_SCHEDULE") or cls.schedule,
+            budget=env.get("NOTIFY_BUDGET") or cls.budget,
+            budget_exempt=env.get("NOTIFY_BUDGET_EXEMPT") or cls.budget_exempt,
+            budget_overflow=env.get("NOTIFY_BUDGET_OVERFLOW") or cls.budget_overflow,
             worker=_worker(env.get("NOTIFY_WORKER")),
             variables={key: value for key, value in env.items() if key.startswith(_PREFIX)},
         )

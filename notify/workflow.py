@@ -7,24 +7,28 @@ import os
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import pydantic
 
+from notify.cancelling import CancelOn as CancelOn
+from notify.cancelling import key_at
 from notify.catalogue import collect
 from notify.catalogue import event as event
 from notify.errors import InvalidInput, InvalidWorkflow
 from notify.facts import Port as Port
 from notify.facts import bulk as bulk
 from notify.facts import history as history
+from notify.keys import ABSENT, key_text
 from notify.model import Channel, Delivery, Event, JsonObject, Priority
 from notify.notification import Notification as Notification
-from notify.steps import Skip
+from notify.shapes import Shape, read
 
 P = TypeVar("P")
 T = TypeVar("T")
-Body = Callable[["Notification[Any]"], Coroutine[Any, Any, "Skip | None"]]
+Body = Callable[["Notification[Any]"], Coroutine[Any, Any, Any]]
 
 #: `inngest/function.failed` and `notify/workflow.failed` name the same event.
 _SYSTEM = re.compile(r"^inngest/function\.(failed|finished|cancelled)$")
@@ -45,15 +49,24 @@ Recipients = Nobody | Recipient | Sequence[Recipient] | None
 
 
 @dataclass(frozen=True, slots=True)
-class CancelOn:
-    """An event that ends waiting notifications whose own event has an equal value under `key`.
+class Concurrency:
+    """At most `limit` notifications with the same value under `key` are worked on at once, over all workers.
 
-    `reason` is kept with each; a function gets (its event, the newer event) and answers None to leave it waiting.
+    `key` is a field of the payload, with dots a nested one; without it the limit is the whole workflow's. A payload
+    without the field counts as one with null there. Whoever is over the limit stays ready, in its order; who sleeps or
+    waits takes no place. The value is noted when a notification is created: to those that were created before the
+    workflow had a key, or while it had another, the new one does not apply.
     """
 
-    event: str
-    key: str
-    reason: str | Callable[[Event, Event], str | None]
+    limit: int
+    key: str | None = None
+
+    def key_of(self, payload: JsonObject) -> str:
+        """What a notification with this payload shares its places with."""
+        value: Any = payload
+        for name in self.key.split(".") if self.key else ():
+            value = cast("JsonObject", value).get(name) if isinstance(value, Mapping) else None
+        return key_text(value if self.key else ABSENT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,24 +82,34 @@ class Workflow:
     description: str = ""
     preferences: Mapping[Channel, bool] = field(default_factory=lambda: {})
     critical: bool = False
+    unbudgeted: bool = False
     priority: Priority = Priority.NORMAL
     tags: tuple[str, ...] = ()
     urgent: bool = False
     retries: int = RETRIES
     cancel_on: tuple[CancelOn, ...] = ()
+    concurrency: Concurrency | None = None
     delivery: Delivery = Delivery.AT_LEAST_ONCE
     parameters: Mapping[str, Any] = field(default_factory=lambda: {})
     version: str = ""
     file: Path = Path()
 
-    def __call__(self, notification: Notification[Any]) -> Coroutine[Any, Any, Skip | None]:
+    def __call__(self, notification: Notification[Any]) -> Coroutine[Any, Any, Any]:
         """The body for one notification."""
         return self.body(notification)
 
-    @property
-    def cancel_field(self) -> str | None:
-        """The field whose value must be equal for `cancel_on`."""
-        return self.cancel_on[0].key if self.cancel_on else None
+    def cancel_key(self, event: Event) -> str | None:
+        """Under what `cancel_on` finds the notifications this event starts; None where nothing ends them."""
+        return key_at(event, self.cancel_on[0].own_path) if self.cancel_on else None
+
+    def run_key(self, payload: JsonObject) -> str | None:
+        """What only so many notifications may share while they are worked on; None where there is no such limit."""
+        return self.concurrency.key_of(payload) if self.concurrency else None
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The steps it may ask for, as its source shows them."""
+        return read(self.body, self.parameters)
 
 
 def workflow(
@@ -97,23 +120,27 @@ def workflow(
     name: str = "",
     preferences: Mapping[str, bool] | None = None,
     critical: bool = False,
+    unbudgeted: bool = False,
     priority: str = "normal",
     tags: Sequence[str] = (),
     urgent: bool = False,
     retries: int = RETRIES,
     cancel_on: CancelOn | Sequence[CancelOn] = (),
+    concurrency: Concurrency | None = None,
     delivery: str = "at_least_once",
     parameters: Mapping[str, Any] | None = None,
     version: str = "",
-) -> Callable[[Callable[[Notification[Any]], Coroutine[Any, Any, Skip | None]]], Workflow]:
+) -> Callable[[Callable[[Notification[Any]], Coroutine[Any, Any, Any]]], Workflow]:
     """Register an async function about one notification as the workflow `id` (lower case, hyphens).
 
     `on` names the events that start it, `to` says whom they concern: ids, or a function of the event that answers
     ids, `Nobody(reason)` or None. `preferences` switches channels off for everybody, `critical` overrides what people
-    chose. `parameters` are numbers and texts that NOTIFY_<WORKFLOW>_<PARAMETER> may replace.
+    chose, their hours and their budgets; `unbudgeted` only their budgets. `parameters` are numbers and texts that
+    NOTIFY_<WORKFLOW>_<PARAMETER> may replace. `version` names this state of the workflow: whoever starts now finds it
+    in `n.version`, whenever they go on.
     """
 
-    def register(body: Callable[[Notification[Any]], Coroutine[Any, Any, Skip | None]]) -> Workflow:
+    def register(body: Callable[[Notification[Any]], Coroutine[Any, Any, Any]]) -> Workflow:
         file = Path(inspect.getsourcefile(body) or "")
         names = [on] if isinstance(on, str) else list(on)
         made = Workflow(
@@ -126,11 +153,13 @@ def workflow(
             description=inspect.getdoc(body) or "",
             preferences={Channel(channel): enabled for channel, enabled in (preferences or {}).items()},
             critical=critical,
+            unbudgeted=unbudgeted,
             priority=Priority[priority.upper()],
             tags=tuple(tags),
             urgent=urgent,
             retries=retries,
             cancel_on=(cancel_on,) if isinstance(cancel_on, CancelOn) else tuple(cancel_on),
+            concurrency=concurrency,
             delivery=Delivery(delivery),
             parameters=_parameters(id, parameters or {}),
             version=version,
@@ -183,7 +212,13 @@ def _check(made: Workflow, body: Callable[..., Any]) -> None:
         raise InvalidWorkflow(where=where, problem="the id is not lower-case-with-hyphens", remedy="Rename it")
     if not inspect.iscoroutinefunction(body):
         raise InvalidWorkflow(where=where, problem="the body is not async", remedy="Write `async def`")
-    if len({cancel.key for cancel in made.cancel_on}) > 1:
+    if len({cancel.own_path for cancel in made.cancel_on}) > 1:
         raise InvalidWorkflow(
-            where=where, problem="cancel_on uses several keys", remedy="Let every entry use the same field"
+            where=where,
+            problem="cancel_on looks at several fields of the notification's own event",
+            remedy="Let every entry compare the same field",
+        )
+    if made.concurrency is not None and made.concurrency.limit < 1:
+        raise InvalidWorkflow(
+            where=where, problem=f"concurrency lets {made.concurrency.limit} run", remedy="Let at least 1 run"
         )

@@ -41,7 +41,7 @@ from pydantic import BaseModel
 
 from notify.errors import StepFailed
 from notify.model import Event
-from notify.workflow import CancelOn, Nobody, Notification, bulk, event, workflow
+from notify.workflow import CancelOn, Concurrency, Nobody, Notification, bulk, event, workflow
 
 calls: list[Any] = []
 """
@@ -67,6 +67,10 @@ def _migrate(url: str) -> None:
     database.close()
 
 
+#: For tables of cases that no database decides: the fixture `world` is of one kind only.
+on_one_database = pytest.mark.parametrize("world", ["sqlite"], indirect=True)
+
+
 class World:
     """One environment of one database, and a process that works in it. The clock is in force inside `with`."""
 
@@ -83,7 +87,7 @@ class World:
         (self.flows / "templates").mkdir(parents=True, exist_ok=True)
         self.settings = Settings(home=folder, database_url=url, flows=self.flows, environment=environment)
         self.clock = clock.Frozen(at)
-        self.providers = {channel: MemoryProvider(channel) for channel in (Channel.EMAIL, Channel.PUSH)}
+        self.providers = {channel: MemoryProvider(channel) for channel in (Channel.EMAIL, Channel.PUSH, Channel.SMS)}
         self._open = ExitStack()
         self.notify = self._open.enter_context(Notify(self.settings, self._database()))
         self.engine = self._engine(self.notify.database)
@@ -113,6 +117,8 @@ class World:
     def workflow(self, source: str, *steps: str, file: str = "flow") -> None:
         """Save (or change) a workflow file; `steps` such as `hello/note.email` get a template each."""
         (self.flows / f"{file}.py").write_text(_HEAD + dedent(source))
+        # Python takes a file of the same second and size for the one that it has compiled.
+        shutil.rmtree(self.flows / "__pycache__", ignore_errors=True)
         for step in steps:
             self._save_template(step, _TEMPLATE)
         self._reload()
@@ -140,8 +146,10 @@ class World:
     def people(self, *ids: str, **fields: Any) -> None:
         """Save people who can be reached on every channel."""
         push = {"providerId": "fcm", "credentials": {"deviceTokens": ["token"]}}
-        raw = [{"subscriberId": id_, "email": f"{id_}@example.com", "channels": [push], **fields} for id_ in ids]
-        self.notify.subscribers.save(raw)
+        reached: dict[str, Any] = {"phone": "+390612345", "channels": [push]}
+        self.notify.subscribers.save(
+            {"subscriberId": id_, "email": f"{id_}@example.com", **reached, **fields} for id_ in ids
+        )
 
     # --- what happens -------------------------------------------------------------------------------
 

@@ -38,7 +38,8 @@ def providers(settings: Settings) -> dict[Channel, Provider]:
             problem="no such e-mail provider",
             remedy=f"Use one of {', '.join(_EMAIL)}",
         )
-    return {Channel.EMAIL: _EMAIL[settings.email](settings), Channel.PUSH: FileProvider(settings, Channel.PUSH)}
+    files = {channel: FileProvider(settings, channel) for channel in (Channel.PUSH, Channel.SMS)}
+    return {Channel.EMAIL: _EMAIL[settings.email](settings), **files}
 
 
 def address(channel: Channel, subscriber: Subscriber) -> list[str]:

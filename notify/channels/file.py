@@ -21,7 +21,7 @@ _PUSH_EXTRAS = frozenset({"data", "image", "icon"})
 
 
 class FileProvider:
-    """Writes `<settings.sent>/<channel>/<dispatch id>.eml` for e-mail, `.json` for push.
+    """Writes `<settings.sent>/<channel>/<dispatch id>.eml` for e-mail, `.json` for push and SMS.
 
     A file appears whole or not at all, and sending an id again replaces its file: idempotent. A full or read-only
     disk is RETRY. Files are not forced to the disk one by one, so a power failure may lose the last ones.
@@ -31,7 +31,7 @@ class FileProvider:
     idempotent = True
 
     def __init__(self, settings: Settings, channel: Channel, *, timeout: float = 30, concurrency: int = 1000) -> None:
-        """`timeout` is for a batch: a batch is one piece of work in one thread. E-mail and push only."""
+        """`timeout` is for a batch: a batch is one piece of work in one thread. E-mail, push and SMS only."""
         self.channel = channel
         self.timeout = timeout
         self.concurrency = concurrency
@@ -89,22 +89,32 @@ def _unwritten(problem: OSError) -> Outcome:
 
 
 def _format(settings: Settings, channel: Channel) -> tuple[str, Callable[[Dispatch], bytes]]:
-    if channel is Channel.PUSH:
-        return ".json", _push
+    if channel in _PAGES:
+        return ".json", _PAGES[channel]
     if channel is not Channel.EMAIL:
-        raise ValueError(f"the file provider writes e-mail and push, not {channel}")
+        raise ValueError(f"the file provider writes e-mail, push and SMS, not {channel}")
     sender = mail.Sender.of(settings)
     return ".eml", lambda dispatch: mime.compose(mail.read(dispatch, FileProvider.id), sender)
 
 
 def _push(dispatch: Dispatch) -> bytes:
     base.check(dispatch, FileProvider.id, channel=Channel.PUSH, extras=_PUSH_EXTRAS)
+    content = dispatch.content
+    return _page(dispatch, token=dispatch.address, title=content.subject, body=content.body, extra=content.extra)
+
+
+def _sms(dispatch: Dispatch) -> bytes:
+    base.check(dispatch, FileProvider.id, channel=Channel.SMS, extras=())
+    return _page(dispatch, phone=dispatch.address, body=dispatch.content.body)
+
+
+_PAGES: Mapping[Channel, Callable[[Dispatch], bytes]] = {Channel.PUSH: _push, Channel.SMS: _sms}
+
+
+def _page(dispatch: Dispatch, **told: object) -> bytes:
     page = {
         "id": dispatch.id,
-        "token": dispatch.address,
-        "title": dispatch.content.subject,
-        "body": dispatch.content.body,
-        "extra": dispatch.content.extra,
+        **told,
         "workflow": dispatch.workflow,
         "subscriber": dispatch.subscriber,
         "attempt": dispatch.attempt,

@@ -21,7 +21,7 @@ app = typer.Typer()
 def new(
     id: Annotated[str, typer.Argument(help="The workflow's id: lower case, with hyphens.")],
     on: Annotated[str, typer.Option(help="The event that starts it.")],
-    channels: Annotated[str, typer.Option(help="Comma-separated: in_app, email, push.")] = "in_app,email",
+    channels: Annotated[str, typer.Option(help="Comma-separated: in_app, email, push, sms.")] = "in_app,email",
 ) -> None:
     """Write a workflow, its templates, a test and its deployments into this folder."""
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id):

@@ -9,14 +9,17 @@ from collections.abc import Callable, Coroutine
 from importlib import import_module
 from typing import Annotated, Any, TypeVar
 
+import orjson
 import typer
 from rich.console import Console
 
 from notify import registry
 from notify.commands.errors import explained
+from notify.engine import impact
 from notify.engine.hosting import hosted
 from notify.engine.life import check as check_life
 from notify.engine.stopping import ask
+from notify.errors import InvalidInput
 from notify.registry import Registry
 from notify.settings import Settings
 from notify.store import schema
@@ -61,10 +64,26 @@ def dev(port: Port = None) -> None:
 
 @app.command()
 @explained
-def deploy() -> None:
-    """Register what `prefect.yaml` lists, with the work pool it needs, on the configured Prefect server."""
+def deploy(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say whom this release touches.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Also where people who wait would fail.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; goes with --dry-run.")] = False,
+) -> None:
+    """Register what `prefect.yaml` lists, with the work pool it needs, on the configured Prefect server.
+
+    First it says how many people wait in what this release changes. Where some of them would fail, nothing is applied.
+    """
+    if as_json and not dry_run:
+        raise InvalidInput(field="--json", problem="goes with --dry-run", remedy="Add --dry-run, or leave it out")
     settings = Settings.from_env()
-    _refuse_broken(registry.load(settings.flows))
+    found = registry.load(settings.flows)
+    _refuse_broken(found)
+    touched = impact.of_release(settings, found)
+    print(orjson.dumps(touched.as_json()).decode() if as_json else "\n".join(touched.lines()))
+    if not force:
+        touched.refuse_failures()
+    if dry_run:
+        return
     run(lambda: with_prefect(settings, None, "running", "deploy_all"))
 
 

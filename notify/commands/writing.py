@@ -14,12 +14,13 @@ from rich.table import Table
 
 from notify import clock, intake
 from notify.client import Notify
-from notify.commands import streaming
+from notify.commands import streaming, week
 from notify.commands.errors import explained
 from notify.errors import InvalidInput
 from notify.model import Event, Preference, Receipt
 from notify.outcomes import Outcomes
 from notify.store import people
+from notify.timing import spoken
 
 app = typer.Typer()
 subscribers = typer.Typer(no_args_is_help=True, help="The people who are told.")
@@ -143,7 +144,7 @@ def cancel(
     """Cancel what one trigger or event started and has not ended."""
     with Notify.from_env() as notify:
         count = notify.cancel(transaction_id, reason)
-    print(orjson.dumps({"cancelled": count}).decode() if as_json else f"{count} cancelled")
+    print(orjson.dumps({"cancelled": int(count), **vars(count)}).decode() if as_json else str(count))
 
 
 @subscribers.command("import")
@@ -172,13 +173,35 @@ def import_people(
 @subscribers.command("show")
 @explained
 def show_person(subscriber: Annotated[str, typer.Argument(help="The person's id.")], as_json: AsJson = False) -> None:
-    """One person: where they are reached, and their zone."""
+    """One person: where and when they are reached, and whether they are connected."""
     with Notify.from_env() as notify:
         person = notify.subscribers.get(subscriber)
     if as_json:
         print(orjson.dumps(person).decode())
         return
     print(f"{person.id} · {person.name} · {person.email or 'no e-mail'} · {person.timezone or 'UTC'}")
+    print(f"reached {week.shown(person.schedule)}")
+    if person.online_at is not None:
+        print(f"{'online' if person.online else 'offline'} since {spoken(person.online_at, clock.now())}")
+
+
+@subscribers.command("schedule")
+@explained
+def set_schedule(
+    subscriber: Annotated[str, typer.Argument(help="The person's id.")],
+    hours: Annotated[
+        list[str] | None,
+        typer.Argument(help='Days and hours in the person\'s zone: "mon-fri 09:00-17:00" "sat 10:00-12:00".'),
+    ] = None,
+    off: Annotated[bool, typer.Option("--off", help="Reach the person at any time.")] = False,
+) -> None:
+    """The hours in which a person may be reached; in-app messages come at any time."""
+    if bool(hours) is off:
+        problem = "goes without --off" if hours else "is missing"
+        raise InvalidInput(field="HOURS", problem=problem, remedy='Write "mon-fri 09:00-17:00", or --off alone')
+    with Notify.from_env() as notify:
+        kept = notify.subscribers.schedule(subscriber, week.typed(hours, "HOURS") if hours else None)
+    print(f"{subscriber}: reached {week.shown(kept)}")
 
 
 @preferences.command("set")

@@ -1,9 +1,9 @@
-"""Action steps: the author's own functions, events and triggers of a workflow, and live facts."""
+"""Action steps: the author's own functions, events and triggers of a workflow."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_args, get_origin, get_type_hints
@@ -15,12 +15,12 @@ from notify import clock, intake
 from notify.engine import authors
 from notify.engine.context import Engine
 from notify.engine.driver import LOST, WAITS, Answer, Request
-from notify.engine.wait import want_alarms
+from notify.engine.wanted import want_alarms
 from notify.errors import InvalidInput, NotifyError, StepFailed, described
 from notify.facts import is_bulk, with_history
 from notify.model import Event, StepState, derive
-from notify.steps import Emit, IsRead, Run, Step, Trigger
-from notify.store import events, inbox, memos, notifications
+from notify.steps import Emit, Run, Step, Trigger
+from notify.store import events, memos, notifications
 from notify.timing import retry_at
 from notify.workflow import Workflow
 
@@ -36,7 +36,13 @@ class Kept:
 Result = tuple[Any, BaseException | None]
 
 
-async def run(engine: Engine, workflow: Workflow, token: str, requests: Sequence[Request]) -> list[Answer]:
+#: Writes what follows from the results (JSON) of those that succeeded, in the transaction that remembers them.
+Note = Callable[[sa.Connection, str, Sequence[tuple[Request, Any]]], None]
+
+
+async def run(
+    engine: Engine, workflow: Workflow, token: str, requests: Sequence[Request], note: Note | None = None
+) -> list[Answer]:
     """Call the functions, those marked bulk once for everybody; remember successes, try failures again later."""
     started = clock.now()
     results: dict[str, Result] = {}
@@ -44,7 +50,7 @@ async def run(engine: Engine, workflow: Workflow, token: str, requests: Sequence
         with with_history(engine.history()):
             results |= await _call(function, some)
     outcomes = [(request, *results[request.claimed.id + request.step.key]) for request in requests]
-    return await engine.write(_remember_runs, workflow, token, outcomes, started)
+    return await engine.write(_remember_runs, workflow, token, outcomes, started, note)
 
 
 def _by_function(requests: Sequence[Request]) -> list[tuple[Callable[..., Any], list[Request]]]:
@@ -121,6 +127,7 @@ def _remember_runs(
     token: str,
     outcomes: Sequence[tuple[Request, Any, BaseException | None]],
     started: datetime,
+    note: Note | None,
 ) -> list[Answer]:
     mine = notifications.lock(connection, environment, [one.claimed.id for one, _, _ in outcomes], token)
     now = clock.now()
@@ -138,6 +145,9 @@ def _remember_runs(
             tries = row["value"]["tries"]
             waiting.append(_waiting(request, retry_at(tries, now)))
     memos.remember(connection, environment, rows)
+    if note is not None:
+        done = [(request, value.json) for request, value, error in outcomes if error is None]
+        note(connection, environment, [one for one in done if one[0].claimed.id in mine])
     notifications.suspend(connection, environment, waiting, now)
     want_alarms(connection, environment, workflow.id, [row["wake_at"] for row in waiting], now)
     return answers
@@ -155,7 +165,8 @@ def _row(step: Step[Any], notification: str, started: datetime, now: datetime) -
 
 def _waiting(request: Request, wake_at: datetime) -> dict[str, Any]:
     claimed = request.claimed
-    return {"id": claimed.id, "wake_at": wake_at, "window": claimed.window, "tries": claimed.tries}
+    same = {"window": claimed.window, "reached_at": claimed.reached_at, "tries": claimed.tries}
+    return {"id": claimed.id, "wake_at": wake_at} | same
 
 
 def _outcome(
@@ -258,28 +269,5 @@ def _put(
         rows.append(row | {"state": StepState.COMPLETED, "value": event.transaction_id})
         answers.append(Answer(event.transaction_id))
     events.accept(connection, environment, made)
-    memos.remember(connection, environment, rows)
-    return answers
-
-
-async def is_read(engine: Engine, token: str, requests: Sequence[Request]) -> list[Answer]:
-    """Look now, and remember what was seen."""
-    return await engine.write(_is_read, token, requests)
-
-
-def _is_read(connection: sa.Connection, environment: str, token: str, requests: Sequence[Request]) -> list[Answer]:
-    mine = notifications.lock(connection, environment, [request.claimed.id for request in requests], token)
-    found = inbox.of_notifications(connection, environment, sorted(mine))
-    read: Mapping[tuple[str, str], bool] = {(row.notification, row.step): row.read_at is not None for row in found}
-    now = clock.now()
-    answers: list[Answer] = []
-    rows: list[dict[str, Any]] = []
-    for request in requests:
-        assert isinstance(request.step, IsRead)
-        value = read.get((request.claimed.id, f"{request.step.step}.in_app"), False)
-        answers.append(Answer(value) if request.claimed.id in mine else LOST)
-        if request.claimed.id in mine:
-            row = _row(request.step, request.claimed.id, now, now)
-            rows.append(row | {"state": StepState.COMPLETED, "value": value})
     memos.remember(connection, environment, rows)
     return answers

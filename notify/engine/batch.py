@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,19 +15,21 @@ from notify import clock
 from notify.engine import broadcast
 from notify.engine.calling_off import call_off_held
 from notify.engine.context import Engine
-from notify.engine.decide import payload_of
 from notify.engine.driver import Ending, Player, drive
 from notify.engine.heartbeat import heartbeat
-from notify.engine.wait import want_alarms
+from notify.engine.wanted import want_alarms
 from notify.engine.work import Stage, Tally, Work, with_memos
 from notify.errors import described
-from notify.model import Claimed, NotificationStatus, Subscriber, new_id
+from notify.matching import payload_of
+from notify.model import Claimed, NotificationStatus, Remembered, Subscriber, new_id
+from notify.steps import WAITING
 from notify.store import alarms, backlog, closing, events, messages, notifications, people, windows
+from notify.store.collected import Item
 from notify.workflow import Notification, Workflow
 
 #: Notifications driven together.
 BATCH = 1000
-#: Windows closed, and sleepers woken, in one transaction.
+#: Sleepers woken in one transaction.
 PAGE = 1000
 
 
@@ -112,23 +114,23 @@ async def _roused(engine: Engine, workflow: Workflow, scope: Scope) -> bool:
 
 def _rouse(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> None:
     """Make sleepers due by `now` ready, close windows that ended and drop the alarms that rang."""
-    woken = notifications.wake(connection, environment, workflow, now, PAGE)
-    # To ask who may still join one looks at everybody who is ready.
-    closed = (
-        _close(connection, environment, workflow, now) if windows.any_due(connection, environment, workflow, now) else 0
-    )
-    if woken < PAGE and closed < PAGE:
+    watermark = events.watermark(connection, environment, now)
+    woken = notifications.wake(connection, environment, workflow, now, watermark, PAGE)
+    closed = 0
+    if woken < PAGE and windows.any_due(connection, environment, workflow, now):
+        # Who is still to be woken may join one. To ask who else may looks at everybody who is ready.
+        closed = _close(connection, environment, workflow, now, watermark)
+    if woken < PAGE and not closed:
         # Who is still to be woken keeps the alarm: the stretch of the next one begins where it ends.
         alarms.rung(connection, environment, workflow, now)
 
 
-def _close(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> int:
+def _close(connection: sa.Connection, environment: str, workflow: str, now: datetime, watermark: datetime) -> int:
     """Close windows that nobody can join any more; returns how many."""
-    watermark = events.watermark(connection, environment, now)
     joinable = backlog.undecided_before(connection, environment, workflow)
     horizon = min(filter(None, [now, watermark, joinable]))
-    closed = closing.close_due(connection, environment, workflow, horizon=horizon, now=now, limit=PAGE)
-    if closed and (ends := windows.next_close(connection, environment, workflow)):
+    closed = closing.close_due(connection, environment, workflow, horizon=horizon, now=now)
+    if ends := windows.next_close(connection, environment, workflow):
         want_alarms(connection, environment, workflow, [ends], now)
     return closed
 
@@ -176,8 +178,10 @@ async def _all_of(deliveries: Sequence[asyncio.Task[None]]) -> None:
 @dataclass(frozen=True, slots=True)
 class _Claim:
     notifications: Sequence[Claimed]
-    bursts: dict[tuple[str, str], list[windows.Item]]
+    bursts: dict[tuple[str, str], list[Item]]
     people: dict[str, Subscriber]
+    #: What the author had named the versions these notifications started with.
+    named: Mapping[str, str] = field(default_factory=lambda: {})
 
 
 def _claim(
@@ -194,6 +198,7 @@ def _claim(
         now=clock.now(),
         limit=BATCH,
         event=scope.event,
+        concurrency=workflow.concurrency,
     )
     if scope.event is None and len(taken) < BATCH:
         taken += broadcast.reach(connection, environment, engine, workflow, token, BATCH - len(taken))
@@ -201,13 +206,15 @@ def _claim(
         return _Claim([], {}, {})
     memo, bursts = with_memos(connection, environment, taken)
     known = people.load(connection, environment, [one.subscriber for one in taken])
-    return _Claim(
-        [replace(one, memo=_in_order(memo[one.id])) if one.id in memo else one for one in taken], bursts, known
-    )
+    named = engine.contents.named(connection, workflow.id, (one.version for one in taken))
+    mine = [replace(one, memo=_in_order(memo[one.id])) if one.id in memo else one for one in taken]
+    return _Claim(mine, bursts, known, named)
 
 
-def _in_order(memo: dict[str, Any]) -> dict[str, Any]:
-    return dict(sorted(memo.items(), key=lambda item: (item[1].started_at, item[0])))
+def _in_order(memo: Mapping[str, Remembered]) -> dict[str, Remembered]:
+    """As the steps came; of those that began at one instant a wait is the last, for it let time pass."""
+    steps = sorted(memo.values(), key=lambda step: (step.started_at, step.kind in WAITING, step.key))
+    return {step.key: step for step in steps}
 
 
 def _players(workflow: Workflow, claim: _Claim) -> tuple[list[Player], list[Ending]]:
@@ -218,17 +225,18 @@ def _players(workflow: Workflow, claim: _Claim) -> tuple[list[Player], list[Endi
     for one in claim.notifications:
         person = claim.people.get(one.subscriber) or Subscriber(one.subscriber)
         try:
-            notification = _notification(workflow, one, person, adapter)
+            notification = _notification(workflow, one, person, adapter, claim.named.get(one.version or "", ""))
         except Exception as error:
             # A payload's model is the author's code: whatever it raises concerns this notification only.
             endings.append(_unusable(one, error))
             continue
-        players.append(Player(one, workflow(notification), workflow.retries))
+        gone = workflow.shape.gone(one.memo) if one.memo else frozenset[str]()
+        players.append(Player(one, workflow(notification), workflow.retries, gone))
     return players, endings
 
 
 def _notification(
-    workflow: Workflow, one: Claimed, person: Subscriber, adapter: pydantic.TypeAdapter[Any]
+    workflow: Workflow, one: Claimed, person: Subscriber, adapter: pydantic.TypeAdapter[Any], version: str
 ) -> Notification[Any]:
     return Notification(
         id=one.id,
@@ -239,6 +247,7 @@ def _notification(
         parameters=workflow.parameters,
         actor=one.event.data.get("actor") if one.event.kind == "trigger" else None,
         tenant=one.event.data.get("tenant") if one.event.kind == "trigger" else None,
+        version=version,
     )
 
 

@@ -15,7 +15,10 @@ from notify.workflow import Workflow
 def reach(
     connection: sa.Connection, environment: str, engine: Engine, workflow: Workflow, token: str, limit: int
 ) -> list[Claimed]:
-    """Create and claim notifications for the next people of a broadcast; [] when there is none, or others are at it."""
+    """Create and claim notifications for the next people of a broadcast; [] when there is none, or others are at it.
+
+    Of a workflow of which only so many may run at once, those are claimed that may; the others stay ready.
+    """
     now = clock.now()
     stretch, ids = fanouts.page(connection, environment, workflow.id, limit, now)
     if not ids:
@@ -26,7 +29,14 @@ def reach(
         Match(event, workflow.id, [{"id": id_} for id_ in ids]),
         priority=stretch.priority,
         version=stretch.version,
-        cancel_field=workflow.cancel_field,
+        cancel_key=workflow.cancel_key(event),
+        run_key=workflow.run_key(matching.payload_of(event)),
         now=now,
     )
-    return notifications.create_claimed(connection, environment, rows, event, token=token, lease=engine.lease, now=now)
+    lease, concurrency = engine.lease, workflow.concurrency
+    if concurrency is None:
+        return notifications.create_claimed(connection, environment, rows, event, token=token, lease=lease, now=now)
+    notifications.create(connection, environment, rows)
+    return notifications.claim(
+        connection, environment, workflow.id, token=token, lease=lease, now=now, limit=limit, concurrency=concurrency
+    )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import sqlalchemy as sa
 
 from notify.errors import InvalidTemplate, TemplateMissing
 from notify.model import Channel
@@ -13,20 +15,29 @@ from notify.rendering.compose import Template
 from notify.rendering.templates import Templates
 from notify.store import versions
 from notify.store.database import Database
+from notify.workflow import Workflow
 
 
 class Contents:
     """The templates as they are, and as they were for whoever waited meanwhile."""
 
     def __init__(
-        self, folder: Path, global_variables: Mapping[str, Any], *, database: Database, environment: str
+        self,
+        folder: Path,
+        global_variables: Mapping[str, Any],
+        *,
+        database: Database,
+        environment: str,
+        templates: Templates | None = None,
     ) -> None:
+        """`templates` are those of the folder, where somebody has compiled them already."""
         self._global_variables = global_variables
-        self._templates = Templates([folder], global_variables)
+        self._templates = templates or Templates([folder], global_variables)
         self._database = database
         self._environment = environment
         self._current: dict[str, str] = {}
         self._earlier: dict[tuple[str, str], Templates] = {}
+        self._named: dict[tuple[str, str], str] = {}
 
     def messages(self, workflow: str) -> list[tuple[str, Channel]]:
         """The (step, channel) pairs a workflow has templates for."""
@@ -43,12 +54,21 @@ class Contents:
         """Compile every message of a workflow; the first that cannot be is an InvalidTemplate."""
         self._templates.check(workflow)
 
-    def version(self, workflow: str, named: str = "") -> str:
-        """What tells this state of a workflow from others: its own version and the text of its templates."""
-        if workflow not in self._current:
-            words = [named, *(word for item in sorted(self.texts(workflow).items()) for word in item)]
-            self._current[workflow] = hashlib.sha256("\0".join(words).encode()).hexdigest()
-        return self._current[workflow]
+    def version(self, workflow: Workflow) -> str:
+        """What tells this state of a workflow from others: its own version, its code and the text of its templates."""
+        if workflow.id not in self._current:
+            texts = sorted(self.texts(workflow.id).items())
+            words = [workflow.version, workflow.shape.code, *(word for item in texts for word in item)]
+            self._current[workflow.id] = hashlib.sha256("\0".join(words).encode()).hexdigest()
+        return self._current[workflow.id]
+
+    def named(self, connection: sa.Connection, workflow: str, ids: Iterable[str | None]) -> Mapping[str, str]:
+        """What the workflow's author had named each of these versions: asked of the store once."""
+        wanted = {id_ for id_ in ids if id_ is not None}
+        if missing := {id_ for id_ in wanted if (workflow, id_) not in self._named}:
+            found = versions.named(connection, self._environment, workflow, missing)
+            self._named |= {(workflow, id_): found.get(id_, "") for id_ in missing}
+        return {id_: self._named[workflow, id_] for id_ in wanted}
 
     def find(self, workflow: str, step: str, channel: Channel, locale: str | None, version: str | None) -> Template:
         """The template for people of this locale, of the version a notification started with."""
@@ -64,6 +84,7 @@ class Contents:
         if (workflow, version) not in self._earlier:
             with self._database.read() as connection:
                 texts = versions.load(connection, self._environment, workflow, version)
-            earlier = self._templates if not texts else Templates.of_texts(texts, self._global_variables)
+            same = not texts or texts == self.texts(workflow)
+            earlier = self._templates if same else Templates.of_texts(texts or {}, self._global_variables)
             self._earlier[workflow, version] = earlier
         return self._earlier[workflow, version]

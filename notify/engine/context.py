@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from notify.channels.base import Provider
 from notify.engine.contents import Contents
+from notify.engine.limits import Limits
 from notify.model import Channel, Event, new_id
 from notify.registry import Registry
 from notify.settings import Settings
@@ -45,12 +46,19 @@ class Engine:
     #: This process, as the owner of claims, leases and flow runs.
     worker: str = field(default_factory=new_id)
     lease: timedelta = LEASE
+    #: Seconds a batch run stays for what arrives meanwhile.
+    linger: float = 1.0
     #: Set whenever this process made something ready, so that nobody here waits for a poll.
     bell: asyncio.Event = field(default_factory=asyncio.Event)
     #: Whether no application's own outbox has rows to copy: who copies them says so.
     nothing_elsewhere: Callable[[], bool] = lambda: True
 
     held: Held = Held()
+    #: What people may get, and when; settings that mean nothing are refused when an engine is made.
+    limits: Limits = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.limits = Limits.of(self.settings)
 
     def holds(self, name: str) -> bool:
         """Whether an operator paused this workflow, `deliver`, or the work pool."""

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from notify import clock
 from notify.channels.base import Provider
+from notify.engine import release
 from notify.engine.context import Engine
 from notify.engine.heartbeat import heartbeat
 from notify.model import Channel, Delivery, Dispatch, MessageStatus, Outcome, OutcomeKind, new_id
@@ -40,7 +41,11 @@ async def deliver(
 
 
 async def deliver_due(engine: Engine, limit: int = 500) -> int:
-    """Take up what is due and nobody delivers: retries, and what a lost worker left. Returns how many."""
+    """Take up what is due and nobody delivers: retries, what a lost worker left, what was held until now.
+
+    Returns how many it delivered, or ruled about.
+    """
+    ruled = await release.let_go(engine, limit)
     token = new_id()
     queued = await engine.write(_take, engine, token, limit)
     unknown = [one for one in queued if one.channel not in engine.providers]
@@ -48,12 +53,14 @@ async def deliver_due(engine: Engine, limit: int = 500) -> int:
         await engine.write(_no_provider, token, unknown)
     with heartbeat(engine, token):
         await deliver(engine, token, [one for one in queued if one.channel in engine.providers])
-    return len(queued)
+    return max(ruled, len(queued))
 
 
 def _take(connection: sa.Connection, environment: str, engine: Engine, token: str, limit: int) -> list[Queued]:
     now = clock.now()
     taken = messages.claim(connection, environment, token=token, lease=engine.lease, now=now, limit=limit)
+    if not taken:
+        return []
     interrupted = messages.interrupted(connection, environment, [one.id for one in taken], now)
     lost = [one for one in taken if one.id in interrupted and one.delivery is Delivery.AT_MOST_ONCE]
     unknown = Outcome(OutcomeKind.UNKNOWN, detail="the worker was lost during the call")

@@ -12,7 +12,7 @@ import contextvars
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 from notify.engine.rounds import LOST as LOST
@@ -26,6 +26,7 @@ from notify.errors import (
     AuthorError,
     AwaitedOutsideStep,
     DuplicateStep,
+    Halted,
     StepChanged,
     StepFailed,
     Suspended,
@@ -71,7 +72,9 @@ def _going_on(players: Sequence[Player]) -> list[Player]:
 
 
 #: What may let a notification wait gives its claim back: it comes after whatever else was asked for beside it.
-_LATE = {"run": 1, "sleep": 2, "digest": 3}
+_LATE = {"run": 1, "recheck": 1, "sleep": 2, "delay": 2, "waitforevent": 2, "invoke": 2, "digest": 3}
+#: Waits are begun together: the first of them gives the claim back.
+_TOGETHER = {"delay": "sleep", "waitforevent": "sleep", "invoke": "sleep"}
 
 
 def _phases(requests: Sequence[Request]) -> list[list[Request]]:
@@ -88,7 +91,8 @@ async def _perform(performer: Performer, kind: str, requests: Sequence[Request])
 def _by_kind(requests: Iterable[Request]) -> Iterable[tuple[str, list[Request]]]:
     kinds: dict[str, list[Request]] = {}
     for request in requests:
-        kinds.setdefault(request.step.kind, []).append(request)
+        kind = _TOGETHER.get(request.step.kind, request.step.kind)
+        kinds.setdefault(kind, []).append(request)
     return kinds.items()
 
 
@@ -136,6 +140,8 @@ def _advance(player: Player, performer: Performer) -> None:
             _note(player, request, performer)
         except StopIteration as end:
             _end(player, end.value)
+        except Halted as halted:
+            _end(player, Skip(halted.reason))
         except SuspendedInFinally as error:
             player.ending = Ending(player.claimed, NotificationStatus.FAILED, "raised", described(error), waits=True)
         except AuthorError as error:
@@ -216,17 +222,20 @@ def _note(player: Player, request: Any, performer: Performer) -> None:
     for step in several:
         _use(player, step)
         remembered = memo.get(step.key)
+        if remembered is not None and remembered.kind != step.kind:
+            raise StepChanged(key=step.key, workflow=player.claimed.workflow, was=remembered.kind, now=step.kind)
         if remembered is None or remembered.state is StepState.PENDING:
-            past = remembered is None and _has_more(memo, player.place)
+            past = remembered is None and _has_more(player)
             player.asked.append(Request(player.claimed, step, past))
         else:
             player.answers[step.key] = _from_memory(player, step, remembered, performer)
             _mark(player, step, player.answers[step.key].value)
 
 
-def _has_more(memo: Mapping[str, Remembered], place: int) -> bool:
-    """Whether steps beyond this place are remembered, so that a step without memory is new code in the past."""
-    return any(one.state is not StepState.PENDING for one in list(memo.values())[place + 1 :])
+def _has_more(player: Player) -> bool:
+    """Whether it remembers steps that are still ahead of it, so that one without memory is new code in its past."""
+    beyond = list(player.claimed.memo.values())[player.place + 1 :]
+    return any(one.state is not StepState.PENDING and one.key not in player.gone_steps for one in beyond)
 
 
 def _throw_back(player: Player, awaited: Any) -> None:
@@ -246,11 +255,14 @@ def _use(player: Player, step: Step[Any]) -> None:
 
 
 def _from_memory(player: Player, step: Step[Any], remembered: Remembered, performer: Performer) -> Answer:
-    if remembered.kind != step.kind:
-        raise StepChanged(key=step.key, workflow=player.claimed.workflow, was=remembered.kind, now=step.kind)
     if remembered.state is StepState.FAILED and not isinstance(step, Send):
         return Answer(error=StepFailed(key=step.key, problem=(remembered.error or {}).get("message", "unknown")))
-    return Answer(performer.recollect(player.claimed, step, remembered))
+    if remembered.state is StepState.SKIPPED and "halted" in (remembered.value or {}):
+        return Answer(error=Halted(remembered.value["halted"]))
+    try:
+        return Answer(performer.recollect(player.claimed, step, remembered))
+    except StepFailed as error:
+        return Answer(error=error)
 
 
 def _end(player: Player, result: Any) -> None:
@@ -260,7 +272,8 @@ def _end(player: Player, result: Any) -> None:
         player.ending = Ending(player.claimed, NotificationStatus.FAILED, "channel_failed", player.failure)
         return
     reason = result.reason if isinstance(result, Skip) else None if player.sent else "nothing_sent"
-    player.ending = Ending(player.claimed, NotificationStatus.COMPLETED, reason)
+    value = None if isinstance(result, Skip) else result
+    player.ending = Ending(player.claimed, NotificationStatus.COMPLETED, reason, result=value)
 
 
 #: Where asyncio says that it finds no current task.

@@ -33,8 +33,8 @@ from notify.workflow import Workflow
 
 _log = logging.getLogger("notify.flows")
 
-#: A batch run ends after this long without work, and after that long in any case (seconds).
-IDLE, LONGEST = 1.0, 60.0
+#: A batch run that goes on for `Engine.linger` without work ends, and after so many seconds in any case.
+LONGEST = 60.0
 
 
 class NotifyFlow(Flow[..., Any]):
@@ -169,10 +169,10 @@ class Run:
                 self.engine.bell.clear()
                 if await batches.work(self.engine, self.workflow, PrefectStage(), self.tally, now):
                     quiet_since = time.monotonic()
-                elif not keep_on or time.monotonic() - quiet_since > IDLE:
+                elif not keep_on or time.monotonic() - quiet_since > self.engine.linger:
                     return
                 else:
-                    await _rung_within(self.engine, IDLE / 4)
+                    await _rung_within(self.engine, self.engine.linger / 4)
                 now = scope
                 if time.monotonic() - started > LONGEST:
                     return

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from notify import clock
 from notify.engine.context import Engine
 from notify.model import NotificationStatus
-from notify.store import backlog, events, messages, probe, windows
+from notify.store import backlog, events, held, messages, probe, windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,18 @@ async def look(engine: Engine) -> Idle:
     # Asked first: a row is in the store before it leaves the outbox it was written to.
     elsewhere = not engine.nothing_elsewhere()
     known = {workflow for workflow in engine.registry.workflows if not engine.holds(workflow)}
-    found = await engine.read(_look, known, engine.held.everything, clock.now())
+    found = await engine.read(_look, engine, known, clock.now())
     return replace(found, idle=False) if elsewhere else found
 
 
-def _look(connection: sa.Connection, environment: str, known: set[str], held: bool, now: datetime) -> Idle:
+def _look(connection: sa.Connection, environment: str, engine: Engine, known: set[str], now: datetime) -> Idle:
     """What waits for a workflow that is not here, or that an operator holds, is not to be done now."""
-    found = probe.look(connection, environment, tuple(sorted(known)), now)
+    found = probe.look(connection, environment, tuple(sorted(known)), now, engine.registry.limits())
     held_by_workers = backlog.workflows_with(connection, environment, NotificationStatus.RUNNING)
     nothing = (
         not (found.busy | held_by_workers.keys()) & known
         and not found.unmatched
-        and (held or not messages.undelivered(connection, environment, now))
+        and (engine.held.everything or not messages.undelivered(connection, environment, now))
     )
     return Idle(nothing, [*_sleepers(connection, environment), *_rest(connection, environment, now)])
 
@@ -65,4 +65,7 @@ def _rest(connection: sa.Connection, environment: str, now: datetime) -> list[Wa
         found.append(Waiting("events for later", len(events.held(connection, environment, now)), ahead))
     if retry := messages.next_attempt(connection, environment):
         found.append(Waiting("messages to try again", messages.to_retry(connection, environment), retry))
+    kept = held.waiting(connection, environment)
+    if kept.number:
+        found.append(Waiting("messages that are held", kept.number, kept.until))
     return found

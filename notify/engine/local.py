@@ -6,8 +6,9 @@ Used by the test kit, which moves the clock, and by a worker whose Prefect serve
 from __future__ import annotations
 
 from notify import clock
-from notify.engine import batch, delivery, match
+from notify.engine import delivery, match
 from notify.engine.context import Engine
+from notify.engine.hands import Hands, OwnHands
 from notify.engine.work import Quietly, Stage, Tally
 from notify.store import probe
 from notify.store.probe import Found
@@ -18,21 +19,31 @@ _ROUNDS = 10_000
 
 async def settle(engine: Engine, stage: Stage | None = None) -> Tally:
     """Do everything that can be done at this instant: match, wake, close, drive, deliver; until nothing is left."""
-    stage = stage or Quietly()
-    tally = Tally()
+    own = OwnHands(engine, stage or Quietly())
+    await settle_with(engine, own)
+    return own.tally
+
+
+async def settle_with(engine: Engine, hands: Hands) -> None:
+    """The same with these hands at work on the workflows."""
     for _ in range(_ROUNDS):
-        done = await match.match_page(engine)
-        for workflow in busy(engine, await look(engine)):
-            done += await batch.work(engine, engine.registry.workflow(workflow), stage, tally)
-        done += await delivery.deliver_due(engine)
+        found = await look(engine)
+        if found.unmatched and await match.match_page(engine):
+            continue
+        done = 0
+        for workflow in busy(engine, found):
+            done += await hands.batch(engine.registry.workflow(workflow))
+        if found.undelivered:
+            done += await delivery.deliver_due(engine)
         if not done:
-            return tally
+            return
     raise RuntimeError(f"still not settled after {_ROUNDS} rounds")
 
 
 async def look(engine: Engine) -> Found:
     """What there is to do now."""
-    return await engine.read(probe.look, tuple(engine.registry.workflows), clock.now())
+    registry = engine.registry
+    return await engine.read(probe.look, tuple(registry.workflows), clock.now(), registry.limits())
 
 
 def busy(engine: Engine, found: Found) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify import clock, intake, matching
-from notify.engine import authors
+from notify.engine import arrivals, authors
 from notify.engine.context import Engine
 from notify.engine.system_events import announce_cancelled
 from notify.errors import NotifyError
@@ -33,7 +33,7 @@ log = logging.getLogger("notify.match")
 #: Events matched in one transaction.
 PAGE = 1000
 _LEASE = timedelta(seconds=30)
-_NAME = "match"
+_NAME = arrivals.MATCH
 
 
 async def match_page(engine: Engine) -> int:
@@ -161,7 +161,8 @@ class _Page:
             match,
             priority=_priority(match.event, workflow),
             version=version,
-            cancel_field=workflow.cancel_field,
+            cancel_key=workflow.cancel_key(match.event),
+            run_key=workflow.run_key(matching.payload_of(match.event)),
             now=self.now,
         )
 
@@ -197,9 +198,7 @@ def write_page(
     """Write everything that follows from these (stored) events: people, notifications, omissions, cancellations."""
     now = clock.now()
     page = _Page(environment, now)
-    current = {
-        id_: engine.contents.version(id_, workflow.version) for id_, workflow in engine.registry.workflows.items()
-    }
+    current = {id_: engine.contents.version(workflow) for id_, workflow in engine.registry.workflows.items()}
     for match in matches:
         page.add(match, engine.registry.workflows.get(match.workflow), current.get(match.workflow))
     _save_people(connection, page)
@@ -209,6 +208,7 @@ def write_page(
     notifications.create(connection, environment, page.rows)
     events.omit(connection, environment, page.omissions)
     _cancel(connection, engine, batch, now)
+    arrivals.meet(connection, environment, batch, now)
     events.mark_matched(connection, environment, [event.uid for event in batch], now)
 
 
@@ -235,11 +235,13 @@ def _fan_out(
 def _keep_versions(
     connection: sa.Connection, engine: Engine, used: set[str], current: Mapping[str, str], now: datetime
 ) -> None:
-    rows = [
-        {"workflow": id_, "version": current[id_], "templates": engine.contents.texts(id_), "created_at": now}
-        for id_ in sorted(used)
-    ]
+    rows = [_version(engine, engine.registry.workflow(id_), current[id_]) | {"created_at": now} for id_ in sorted(used)]
     versions.keep(connection, engine.environment, rows)
+
+
+def _version(engine: Engine, workflow: Workflow, version: str) -> dict[str, Any]:
+    what = {"named": workflow.version, "steps": workflow.shape.as_json()}
+    return {"workflow": workflow.id, "version": version, "templates": engine.contents.texts(workflow.id)} | what
 
 
 def _cancel(connection: sa.Connection, engine: Engine, batch: Sequence[Event], now: datetime) -> None:
@@ -254,7 +256,8 @@ def _cancel(connection: sa.Connection, engine: Engine, batch: Sequence[Event], n
 def _cancel_for(
     connection: sa.Connection, engine: Engine, workflow: Workflow, news: Sequence[Event], now: datetime
 ) -> None:
-    keys = [str(event.data.get(workflow.cancel_field or "")) for event in news]
+    asked = [rule.key_of(event) for event in news for rule in workflow.cancel_on if rule.event == event.name]
+    keys = [key for key in asked if key is not None]
     waiting = cancellations.candidates(connection, engine.environment, workflow.id, keys)
     known = events.load(connection, engine.environment, [one.event for one in waiting])
     ended = matching.cancelled_by(news, workflow.cancel_on, waiting, known)

@@ -7,8 +7,9 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from notify.errors import Halted
 from notify.model import Claimed, JsonObject, NotificationStatus, Remembered
-from notify.steps import All, Skip, Step
+from notify.steps import All, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Request:
 
     claimed: Claimed
     step: Step[Any]
-    #: Why the step is skipped rather than performed: it is new code before steps already remembered.
+    #: It is new code before steps already remembered: a message is skipped, a wait is passed.
     past: bool = False
 
 
@@ -26,7 +27,7 @@ class Answer:
     """What performing a step came to: a value, an error to raise in the body, a wait, or a lost claim."""
 
     value: Any = None
-    error: Exception | None = None
+    error: Exception | Halted | None = None
     waits: bool = False
     lost: bool = False
 
@@ -46,6 +47,8 @@ class Ending:
     again: bool = False
     #: Its wait was written before it failed.
     waits: bool = False
+    #: What its body returned, for a workflow that called it.
+    result: Any = None
 
 
 class Performer(Protocol):
@@ -69,8 +72,10 @@ class Player:
     """One notification's coroutine and what it waits for."""
 
     claimed: Claimed
-    coroutine: Coroutine[Any, Any, Skip | None]
+    coroutine: Coroutine[Any, Any, Any]
     retries: int
+    #: What it remembers although its workflow asks for it no more.
+    gone_steps: frozenset[str] = frozenset()
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
     used: set[str] = field(default_factory=lambda: set[str]())
     asked: list[Request] = field(default_factory=lambda: list[Request]())

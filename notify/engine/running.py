@@ -117,7 +117,9 @@ async def _close(engine: Engine) -> None:
 def _greeting(settings: Settings, host: Host, *, paste: bool = False) -> str:
     lines = [f"Working on {settings.home}" if settings.embedded_database else "Working on PostgreSQL"]
     if settings.email == "file":
-        lines.append(f"E-mail and push go to files in {settings.sent} (NOTIFY_EMAIL=smtp or sendgrid sends e-mail)")
+        lines.append(
+            f"E-mail, push and SMS go to files in {settings.sent} (NOTIFY_EMAIL=smtp or sendgrid sends e-mail)"
+        )
     lines.append(f"Prefect UI: {host.ui_url}")
     if paste:
         lines += ["In another terminal:", f"export PREFECT_API_URL={host.api_url}"]

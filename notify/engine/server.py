@@ -156,8 +156,12 @@ class EmbeddedServer:
             self._output.close()
 
     async def _end(self) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def stop(self) -> None:
+        """End it, where there is no loop to leave the block in."""
         if self._process is not None:
-            await asyncio.to_thread(_stop, self._process)
+            _stop(self._process)
         (self.home / "prefect.json").unlink(missing_ok=True)
 
 

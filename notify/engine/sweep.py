@@ -1,4 +1,7 @@
-"""What puts back what was lost: claims whose worker is gone, and instants that no alarm stands for."""
+"""What puts back what was lost: claims whose worker is gone, and instants that no alarm stands for.
+
+It also forgets what nobody asks for any more: windows of throttles that ended long ago.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ import sqlalchemy as sa
 
 from notify import clock
 from notify.engine.context import Engine
-from notify.engine.wait import want_alarms
-from notify.store import alarms, backlog, notifications, windows
+from notify.engine.wanted import want_alarms
+from notify.store import alarms, backlog, notifications, throttles, windows
 from notify.timing import WIDEST
 
 
@@ -36,6 +39,7 @@ async def sweep_rows(engine: Engine) -> Swept:
 
 def _sweep(connection: sa.Connection, environment: str, now: datetime) -> Swept:
     reclaimed = notifications.reclaim(connection, environment)
+    throttles.forget(connection, environment, now)
     instants = next_instants(connection, environment)
     for workflow, instant in instants.items():
         if instant > now and not alarms.covered(connection, environment, workflow, instant, instant + WIDEST):

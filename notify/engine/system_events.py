@@ -8,14 +8,17 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from notify.engine.driver import Ending
-from notify.model import Event, EventKind, JsonObject, NotificationStatus, derive
+from notify.model import Channel, Event, EventKind, JsonObject, NotificationStatus, derive
 from notify.registry import Registry
-from notify.store import events, notifications
+from notify.store import events, withdrawals
 
 FAILED = "notify/workflow.failed"
 FINISHED = "notify/workflow.finished"
 CANCELLED = "notify/workflow.cancelled"
+BUDGET_EXCEEDED = "notify/budget.exceeded"
 _PREFIX = "notify/workflow."
+#: Characters of a message's title that an event of ours has at most.
+TITLE = 200
 
 
 def is_system(event: Event) -> bool:
@@ -44,7 +47,7 @@ def announce_cancelled(
     names = [name for name in (CANCELLED, FINISHED) if registry.listening(name)]
     if not names or not ids:
         return
-    rows = notifications.cancelled(connection, environment, ids)
+    rows = withdrawals.cancelled(connection, environment, ids)
     known = events.load(connection, environment, [row.event for row in rows])
     told = [row for row in rows if not is_system(known[row.event])]
     said = [
@@ -83,3 +86,19 @@ def _event(
         "event": {"id": event.id or event.uid, "name": event.name, "data": event.data},
     }
     return Event(uid, EventKind.EVENT, name, data, ts=now, received_at=now, id=uid, subject=workflow)
+
+
+def budget_exceeded(
+    message: str, workflow: str, subscriber: str, channel: Channel, title: str | None, now: datetime
+) -> Event:
+    """One a message that goes out no more; `subject` is its subject line, or how its text begins."""
+    uid = derive("system", BUDGET_EXCEEDED, message)
+    line = (title or "").strip().partition("\n")[0]
+    data = {
+        "subscriber": subscriber,
+        "channel": channel.value,
+        "workflow": workflow,
+        "message": message,
+        "subject": line if len(line) <= TITLE else f"{line[: TITLE - 1]}…",
+    }
+    return Event(uid, EventKind.EVENT, BUDGET_EXCEEDED, data, ts=now, received_at=now, id=uid, subject=subscriber)

@@ -21,7 +21,8 @@ async def taken_up(
     last = _last(one.flow_run for one in offered if _stands(one.flow_run))
     late = [one for one in offered if _stands(one.flow_run) and last[one.flow_run.deployment_id].id != one.flow_run.id]
     for one in late:
-        done = Completed(message=f"Late: {last[one.flow_run.deployment_id].name} does its work")
+        # By its id: a run is named again when it is known whom it was about.
+        done = Completed(message=f"Late: the run {last[one.flow_run.deployment_id].id} does its work")
         await client.set_flow_run_state(one.flow_run.id, done)
     return [one for one in offered if one not in late]
 

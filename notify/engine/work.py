@@ -12,22 +12,39 @@ from typing import Any, Protocol, TypeVar
 import sqlalchemy as sa
 
 from notify import clock
-from notify.engine import act, decide, delivery, wait
+from notify.engine import act, arrivals, decide, delivery, digest, invoking, live, throttle, wait
 from notify.engine.audience import Audience
 from notify.engine.context import Engine
 from notify.engine.driver import Answer, Ending, Request
 from notify.engine.system_events import system_events
+from notify.engine.wanted import want_alarms
+from notify.errors import Halted
 from notify.facts import is_bulk
 from notify.model import Channel, Claimed, MessageStatus, Remembered, Subscriber
-from notify.steps import Burst, Collected, Decision, Digest, IsRead, Run, Sleep, Step
-from notify.store import events, memos, notifications, windows
+from notify.steps import (
+    Burst,
+    Collected,
+    Decision,
+    Digest,
+    Fact,
+    Invoke,
+    Look,
+    Recheck,
+    Run,
+    Sleep,
+    Step,
+    Throttle,
+    WaitForEvent,
+)
+from notify.store import collected, events, memos, notifications
+from notify.store.collected import Item
 from notify.store.messages import Queued
-from notify.store.windows import Item
 from notify.timing import retry_at
 from notify.workflow import Workflow
 
 T = TypeVar("T")
 _CHANNELS = frozenset(channel.value for channel in Channel)
+_FACTS = frozenset(fact.value for fact in Fact)
 
 
 class Stage(Protocol):
@@ -82,7 +99,7 @@ class Work:
 
     async def perform(self, kind: str, requests: Sequence[Request]) -> Sequence[Answer]:
         """One task for the group."""
-        name = f"{_label(kind, requests)} · {_people(len(requests))}"
+        name = f"{_label(kind, requests)} · {_people(len({request.claimed.subscriber for request in requests}))}"
         return await self.stage.task(name, lambda: self._perform(kind, requests))
 
     async def _perform(self, kind: str, requests: Sequence[Request]) -> Sequence[Answer]:
@@ -95,13 +112,19 @@ class Work:
             answers = await act.emit(engine, token, requests)
         elif kind == "trigger":
             answers = await act.trigger(engine, token, requests)
-        elif kind == "isread":
-            answers = await act.is_read(engine, token, requests)
+        elif kind in _FACTS:
+            answers = await engine.write(live.look, token, requests)
         elif kind == "sleep":
-            answers = await engine.write(wait.sleep, engine, self.workflow, token, requests)
+            answers = await engine.write(wait.wait, engine, self.workflow, token, requests)
+        elif kind == "recheck":
+            answers = await digest.recheck(engine, self.workflow, token, requests)
+        elif kind == "throttle":
+            answers = await engine.write(throttle.throttle, self.workflow, token, requests, self.people)
         else:
-            answers = await asyncio.to_thread(wait.digest, engine, self.workflow, token, requests)
-        self.tally.waiting += sum(answer.waits for answer in answers)
+            answers = await engine.write(digest.digest, engine, self.workflow, token, requests)
+        waiting = {request.claimed.id for request, one in zip(requests, answers, strict=True) if one.waits}
+        self.tally.waiting += len(waiting)
+        self.tally.decisions.update((kind, one.error.reason) for one in answers if isinstance(one.error, Halted))
         engine.bell.set()
         return answers
 
@@ -114,7 +137,8 @@ class Work:
         self.outgoing += queued
         for answer in answers:
             if isinstance(answer.value, Decision):
-                status = "told" if answer.value.told else str(answer.value.reason or answer.value.status)
+                told = answer.value.told and answer.value.until is None
+                status = "told" if told else str(answer.value.reason or answer.value.status)
                 self.tally.decisions[channel, status] += 1
         return answers
 
@@ -123,15 +147,25 @@ class Work:
         value = remembered.value
         if step.kind in _CHANNELS:
             problem = (remembered.error or {}).get("message")
-            return Decision(MessageStatus(value["status"]), value["reason"], value["message"], problem)
+            until = value.get("until")
+            at = datetime.fromisoformat(until) if until else None
+            return Decision(MessageStatus(value["status"]), value["reason"], value["message"], problem, at)
         if isinstance(step, Sleep):
             return value["slept"]
+        if isinstance(step, WaitForEvent):
+            return arrivals.recalled(remembered)
+        if isinstance(step, Invoke):
+            return invoking.recalled(remembered)
         if isinstance(step, Digest):
-            found = self.bursts.get((claimed.id, step.key), [])
-            return Burst([Collected(item.id, item.name, item.time, item.payload) for item in found])
+            items = self.bursts.get((claimed.id, step.key), [])
+            return digest.alone(claimed) if digest.was_past(remembered) else _burst(items)
+        if isinstance(step, Recheck):
+            return step.burst.without(value)
         if isinstance(step, Run):
             return act.result_type(step.function, bulk=is_bulk(step.function)).validate_python(value)
-        return bool(value) if isinstance(step, IsRead) else value
+        if isinstance(step, Throttle):
+            return None
+        return bool(value) if isinstance(step, Look) else value
 
     async def finish(self, endings: Sequence[Ending]) -> None:
         """Record the endings, then deliver what the round decided beside whatever comes next.
@@ -163,8 +197,16 @@ class Work:
                 self.tally.failures[str(ending.error["message"])] += 1
 
 
+def _burst(items: Sequence[Item]) -> Burst:
+    found = [Collected(item.id, item.name, item.time, item.payload, item.reason) for item in items]
+    live, gone = ([one for one in found if (one.reason is None) is kept] for kept in (True, False))
+    return Burst(live, gone)
+
+
 def _label(kind: str, requests: Sequence[Request]) -> str:
-    return requests[0].step.key if kind == "run" else kind
+    if kind == "run":
+        return requests[0].step.key
+    return kind if all(request.step.kind == kind for request in requests) else "wait"
 
 
 def _people(count: int) -> str:
@@ -188,17 +230,21 @@ def record(
     over = [ending for ending in kept if not ending.again]
     rows = [{"id": one.claimed.id, "status": one.status, "reason": one.reason, "error": one.error} for one in over]
     notifications.finish(connection, environment, rows, now, flow_run)
+    invoking.ended(connection, environment, over, now)
     again = [_again(ending, now) for ending in kept if ending.again]
     notifications.suspend(connection, environment, again, now)
-    wait.want_alarms(connection, environment, workflow.id, [row["wake_at"] for row in again], now)
+    errors = [{"id": ending.claimed.id, "error": ending.error} for ending in kept if ending.again]
+    notifications.keep_errors(connection, environment, errors)
+    want_alarms(connection, environment, workflow.id, [row["wake_at"] for row in again], now)
     events.accept(connection, environment, system_events(engine.registry, over, now))
     return mine
 
 
 def _again(ending: Ending, now: datetime) -> dict[str, Any]:
-    tries = ending.claimed.tries + 1
-    wake_at = retry_at(tries, now)
-    return {"id": ending.claimed.id, "wake_at": wake_at, "window": ending.claimed.window, "tries": tries}
+    claimed = ending.claimed
+    tries = claimed.tries + 1
+    same = {"window": claimed.window, "reached_at": claimed.reached_at}
+    return {"id": claimed.id, "wake_at": retry_at(tries, now), "tries": tries} | same
 
 
 def with_memos(
@@ -214,6 +260,6 @@ def with_memos(
 
 
 def _collected(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dict[tuple[str, str], list[Item]]:
-    places = windows.places(connection, environment, ids)
-    found = windows.contents(connection, environment, list(places.values()))
+    places = collected.places(connection, environment, ids)
+    found = collected.contents(connection, environment, places.values())
     return {place: found.get(window, []) for place, window in places.items()}

@@ -6,7 +6,9 @@ from notify.intake.events import make_event as make_event
 from notify.intake.events import make_trigger as make_trigger
 from notify.intake.events import parse_event as parse_event
 from notify.intake.people import channel as channel
+from notify.intake.people import parse_presence as parse_presence
 from notify.intake.people import parse_recipients as parse_recipients
+from notify.intake.people import parse_schedule as parse_schedule
 from notify.intake.people import parse_subscriber as parse_subscriber
 from notify.intake.values import plain as plain
 from notify.intake.values import validated as validated

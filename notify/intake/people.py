@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from notify.errors import InvalidInput
 from notify.intake.values import kept_text, object_of, plain, text_of
-from notify.model import Channel, Preference
+from notify.model import Channel, JsonObject, Preference
+from notify.timing import dump, hours, known_zone
 
 
 def channel(name: Any, field: str) -> Channel:
@@ -30,6 +31,7 @@ _PERSON = {
     "timezone": "timezone",
     "data": "data",
     "channels": "channels",
+    "schedule": "schedule",
 }
 
 
@@ -84,7 +86,24 @@ def _list(value: Any, field: str) -> list[Any]:
     return list(cast("list[Any]", value))
 
 
+def parse_schedule(raw: Any, field: str) -> JsonObject | None:
+    """When messages may reach a person, as it is stored; None is always."""
+    return None if raw is None else dump(hours(raw, field))
+
+
+def parse_presence(raw: Any) -> dict[str, bool]:
+    """Who is connected, by id: `{"ann": true, "bob": false}`."""
+    said = {_subscriber_id(id_, "presence"): value for id_, value in object_of(raw, "presence").items()}
+    for id_, value in said.items():
+        if not isinstance(value, bool):
+            problem = f"{value!r} is not true or false"
+            raise InvalidInput(field=f"presence.{id_}", problem=problem, remedy="Say whether the person is connected")
+    return said
+
+
 def _person_value(name: str, value: Any, field: str) -> Any:
+    if name == "schedule":
+        return parse_schedule(value, f"{field}.schedule")
     expected: type[Any] = {"data": dict, "channels": list}.get(name, str)
     if value is None:
         return None if expected is str else expected()
@@ -98,7 +117,10 @@ def _person_value(name: str, value: Any, field: str) -> Any:
         return [
             object_of(one, f"{field}.channels[{place}]") for place, one in enumerate(plain(value, f"{field}.channels"))
         ]
-    return kept_text(value, f"{field}.{name}", _LONGEST) if expected is str else plain(value, f"{field}.{name}")
+    if expected is not str:
+        return plain(value, f"{field}.{name}")
+    text = kept_text(value, f"{field}.{name}", _LONGEST)
+    return known_zone(text, f"{field}.{name}") if name == "timezone" and text else text
 
 
 def _choice(subscriber: str, raw: Any, field: str) -> Preference:

@@ -18,7 +18,8 @@ from notify.rendering.sandbox import ALONE, Sandbox, Shape, Sources, place, sand
 
 #: What an e-mail stands on when it extends no layout; the other channels use their blocks only.
 _BARE_EMAIL = "{% block body %}{% endblock %}"
-_NEEDED = {Channel.EMAIL: ("subject", "body"), Channel.PUSH: ("subject", "body")}
+#: A text message without blocks is the whole of its file.
+_NEEDED = {Channel.EMAIL: ("subject", "body"), Channel.PUSH: ("subject", "body"), Channel.SMS: ()}
 _ACTIONS = {"primary_action": "primaryAction", "secondary_action": "secondaryAction"}
 #: Line breaks would start a new header, and no control character belongs into a line people read.
 _NOT_IN_A_LINE = re.compile(r"[\s\x00-\x1f\x7f]+")
@@ -42,15 +43,15 @@ class Template:
         self.sources = dict(sources)
         #: Equal exactly where all the sources are equal.
         self.version = version(self.sources)
+        self._has_body = "body" in self._checked_blocks()
         make = partial(self._compile, global_variables)
         if channel is Channel.EMAIL:
             self._html = make(html=True, shape=shaping.guard_links)
             self._text = make(html=False, shape=lambda tree: shaping.as_text(shaping.guard_links(tree)))
         else:
             self._text = make(html=False, shape=lambda tree: tree)
-        self._check_blocks()
         #: Whether a line of the file beside its blocks has to run: `set`, `import`, `extends`.
-        self._says_more = channel is Channel.EMAIL or not _only_blocks(self.sources[name])
+        self._says_more = channel is Channel.EMAIL or not self._has_body or not _only_blocks(self.sources[name])
 
     def render(self, context: Mapping[str, Any]) -> Content:
         """The message for one person; RenderFailed says which file, line and value kept it from being made."""
@@ -67,6 +68,8 @@ class Template:
                 return self._email(context)
             case Channel.IN_APP:
                 return self._in_app(context)
+            case Channel.SMS:
+                return self._sms(context)
             case _:
                 return self._plain(context)
 
@@ -89,27 +92,40 @@ class Template:
                 extra[key] = action
         return Content(filled.line("subject") or None, (filled.block("body") or "").strip(), extra=extra)
 
+    def _sms(self, context: dict[str, Any]) -> Content:
+        filled = _Filled(self._text, context, self._says_more)
+        return Content(None, shaping.tidy((filled.block("body") or "") if self._has_body else filled.whole))
+
     def _plain(self, context: dict[str, Any]) -> Content:
         filled = _Filled(self._text, context, self._says_more)
-        return Content(filled.line("subject") or None, (filled.block("body") or "").strip())
+        return Content(filled.line("subject") or filled.line("title") or None, (filled.block("body") or "").strip())
 
     def _compile(self, global_variables: Mapping[str, Any], *, html: bool, shape: Shape) -> jinja2.Template:
         environment = sandbox(html=html, global_variables=global_variables)
         sources = {ALONE: _BARE_EMAIL if self.channel is Channel.EMAIL else "", **self.sources}
-        environment.loader = Sources(sources, shape, message=self.name)
+        environment.loader = Sources(sources, shape, message=self.name if self._has_body else None)
         for name in reversed(sources):
             _compiled(environment, name)
         return environment.get_template(self.name)
 
-    def _check_blocks(self) -> None:
+    def _checked_blocks(self) -> set[str]:
         environment = sandbox(html=False, global_variables={})
         found = {
-            block.name for source in self.sources.values() for block in environment.parse(source).find_all(nodes.Block)
+            block.name
+            for name in reversed(self.sources)
+            for block in self._parsed(environment, name).find_all(nodes.Block)
         }
         for block in _NEEDED.get(self.channel, ("body",)):
-            if block not in found:
+            if block not in found and not (block == "subject" and self.channel is Channel.PUSH and "title" in found):
                 problem = f"there is no {{% block {block} %}} in it"
                 raise InvalidTemplate(template=self.name, line=1, problem=problem)
+        return found
+
+    def _parsed(self, environment: Sandbox, name: str) -> nodes.Template:
+        try:
+            return environment.parse(self.sources[name], name)
+        except jinja2.TemplateSyntaxError as error:
+            raise invalid(error, name) from None
 
 
 class _Filled:

@@ -87,8 +87,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 class Sources(jinja2.BaseLoader):
     """Exactly the sources one version is made of, so that a layout saved since never mixes with an old message."""
 
-    def __init__(self, sources: Mapping[str, str], shape: Shape, *, message: str) -> None:
-        """`shape` is applied to every file; `message` is the one that stands on `ALONE` if it extends nothing."""
+    def __init__(self, sources: Mapping[str, str], shape: Shape, *, message: str | None) -> None:
+        """`shape` is applied to every file; `message`, if any, stands on `ALONE` where it extends nothing."""
         self._sources = sources
         self._shape = shape
         self._message = message

@@ -78,6 +78,8 @@ def log_table(rows: Sequence[Any]) -> Table:
 def _log_cells(row: Any) -> list[Text]:
     status = Text(row.status, _COLOURS.get(row.status, "red"))
     why = row.reason or row.error or ""
+    if row.status == "held":
+        why = f"{why} until {short(row.next_attempt_at)}"
     cells = [row.id[:SHORT_ID], short(row.created_at), row.channel, status, row.workflow, row.subscriber, why]
     return [cell if isinstance(cell, Text) else Text(cell) for cell in cells]
 

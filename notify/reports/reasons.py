@@ -15,10 +15,15 @@ SENTENCES: Mapping[str, str] = {
     Reason.NO_INTEGRATION: "no active integration sends on this channel",
     Reason.NOT_RENDERED: "the template could not be filled in",
     Reason.ADDED_AFTER_START: "the step is newer than this notification",
+    Reason.QUIET_HOURS: "it came outside the hours in which the person may be disturbed",
+    Reason.OVER_BUDGET: "the person had got as many messages as the budget allows",
+    Reason.OVER_BUDGET_DIGESTED: "the person had got as many messages as the budget allows, so a digest tells of it",
     "rejected": "the provider refused it for good",
     "no_answer": "the provider never said whether it took it",
     "gave_up": "every try failed",
     "merged_into_digest": "its event is told by the digest's carrier",
+    "throttled": "as many as its throttle lets pass had passed for this person",
+    "digest_empty": "everything in it was withdrawn before it was sent",
     "nothing_sent": "the workflow ended without a message",
     "channel_failed": "a message could not be made",
     "invalid_payload": "the event lacks what the workflow needs",
@@ -39,6 +44,8 @@ GATES: Sequence[tuple[str, frozenset[str]]] = (
     ("person", frozenset({Reason.OPTED_OUT_OF_ALL, Reason.OPTED_OUT})),
     ("integration", frozenset({Reason.NO_INTEGRATION})),
     ("template", frozenset({Reason.NOT_RENDERED})),
+    ("hours", frozenset({Reason.QUIET_HOURS})),
+    ("budget", frozenset({Reason.OVER_BUDGET, Reason.OVER_BUDGET_DIGESTED})),
 )
 
 

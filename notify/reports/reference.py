@@ -18,6 +18,7 @@ from notify.store.windows import CLOSED
 ASSIGNED, COMMENTED, COMPLETED = "task/assigned", "task/commented", "task/completed"
 COMMENT_DIGEST, DAILY_DIGEST = "comment-digest", "daily-digest"
 _E, _O, _W, _M, _I, _S = (table.c for table in (events, omissions, windows, messages, window_items, subscribers))
+_SECONDS = _W.rule["seconds"].as_float()
 
 
 def counts(database: Database, environment: str) -> dict[str, Any]:
@@ -82,11 +83,11 @@ def _omissions(connection: sa.Connection, environment: str) -> dict[str, int]:
 def _windows(connection: sa.Connection, environment: str) -> list[Any]:
     """Closed comment digests by length: rows of seconds, windows, items."""
     query = (
-        sa.select(_W.seconds, sa.func.count().label("windows"), sa.func.sum(_W["items"]).label("items"))
+        sa.select(_SECONDS.label("seconds"), sa.func.count().label("windows"), sa.func.sum(_W["items"]).label("items"))
         .where(_W.environment == environment, _W.workflow == COMMENT_DIGEST, _W.state == CLOSED)
-        .where(_W.seconds.is_not(None))
-        .group_by(_W.seconds)
-        .order_by(_W.seconds)
+        .where(_SECONDS.is_not(None))
+        .group_by(_SECONDS)
+        .order_by(_SECONDS)
     )
     return list(connection.execute(query))
 
@@ -107,15 +108,15 @@ def _emails(connection: sa.Connection, environment: str, lengths: list[str]) -> 
     sent = _M.status.in_([MessageStatus.SENT, MessageStatus.DELIVERED])
     query = (
         sa.select(
-            _W.seconds,
+            _SECONDS.label("seconds"),
             sa.func.count().filter(sent).label("emails"),
             sa.func.count().filter(_M.reason == "missing_address").label("no_address"),
             sa.func.count().filter(_M.reason == "opted_out").label("opted_out"),
         )
         .join_from(messages, windows, own)
         .where(_M.environment == environment, _M.workflow == COMMENT_DIGEST, _M.channel == Channel.EMAIL)
-        .where(_W.seconds.is_not(None))
-        .group_by(_W.seconds)
+        .where(_SECONDS.is_not(None))
+        .group_by(_SECONDS)
     )
     found = {_minutes(row.seconds): row for row in connection.execute(query)}
     names = ("emails", "no_address", "opted_out")

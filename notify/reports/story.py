@@ -107,6 +107,8 @@ def _of_message(row: Any) -> Iterator[Line]:
         yield Line(row.created_at, UNTOLD, f"no {row.channel} from {row.workflow}: {because}", row.reason)
     elif row.status in ("sent", "delivered"):
         yield Line(row.sent_at or row.delivered_at or row.created_at, TOLD, what)
+    elif row.status == "held":
+        yield Line(row.created_at, WAITS, f"{what} (held: {reasons.sentence(row.reason)})", row.reason)
     else:
         yield Line(row.created_at, WAITS, f"{what} ({row.status})")
     if row.read_at is not None:

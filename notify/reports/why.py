@@ -141,12 +141,18 @@ def _of_notification(whole: Whole, messages: Sequence[Any]) -> Iterator[Because]
 
 
 def _of_step(step: Trace, whole: Whole) -> Iterator[Because]:
-    problem = _object(step.error).get("message")
+    problem = _object(step.error).get("message") or _halted(_object(step.value))
     because = f"{step.state}{_took(step)}" + (f": {problem}" if problem else "")
     yield Because(step.started_at, f"step {step.key} ({step.kind})", because)
     window = whole.window
     if step.kind == "digest" and window is not None and window.step == step.key:
         yield from _of_window(whole)
+
+
+def _halted(value: Mapping[str, Any]) -> str:
+    """Why a step let its notification go no further, and until when it would have stopped it."""
+    until = value.get("until")
+    return reasons.sentence(value.get("halted")) + (f" until {until}" if "halted" in value and until else "")
 
 
 def _took(step: Trace) -> str:
@@ -172,20 +178,36 @@ def spoken(seconds: float) -> str:
 
 def _of_window(whole: Whole) -> Iterator[Because]:
     window = whole.window
-    live = [item for item in whole.items if item.withdrawn_at is None]
+    yield Because(window.opened_at, f"digest {window.id[:8]} opened", collects(window.mode, window.rule or {}))
+    live = [item for item in whole.items if item.reason is None and item.withdrawn_at is None]
     for item in live[:SHOWN]:
         yield Because(item.ts, f"digest {window.id[:8]} collected", f"{item.name} {item.id or item.uid}")
     if len(live) > SHOWN:
         yield Because(None, f"digest {window.id[:8]} collected", f"{len(live) - SHOWN} more")
     for item in whole.items:
-        if item.withdrawn_at is not None:
-            yield Because(item.withdrawn_at, "withdrawn", f"{item.name} {item.id or item.uid} was cancelled")
+        if item not in live:
+            because = f"{item.name} {item.id or item.uid}: {reasons.sentence(item.reason) or 'it was cancelled'}"
+            yield Because(item.withdrawn_at, "withdrawn", because)
     if window.closed_at is None:
         yield Because(window.closes_at, f"digest {window.id[:8]} closes", "it still collects")
         return
     count = "1 event" if window.items == 1 else f"{window.items or 0} events"
     carrier = f", carried by notification {window.carrier[:8]}" if window.carrier else ""
     yield Because(window.closed_at, f"digest {window.id[:8]} {window.state}", count + carrier)
+
+
+def collects(mode: str, rule: Mapping[str, Any]) -> str:
+    """How long a window collects, in words: the rule it was opened with, which it keeps."""
+    lengths = {name: spoken(rule[name]) for name in ("seconds", "max", "back") if name in rule}
+    words = {
+        "fixed": "it collects for {seconds} from its first event",
+        "debounce": "it collects until nothing came for {seconds}, for {max} at most",
+        "lookback": "what comes {back} after the last passes at once; the rest is collected for {seconds}",
+    }
+    full = f", or until it holds {rule['capacity']}" if "capacity" in rule else ""
+    if mode not in words:
+        return f"it collects until {rule.get('slots', 'its time of the calendar')}"
+    return words[mode].format(**lengths) + full
 
 
 def _ending(whole: Whole) -> Iterator[Because]:
@@ -204,13 +226,25 @@ def _ending(whole: Whole) -> Iterator[Because]:
 
 
 def _of_message(message: Any, whole: Whole) -> Iterator[Because]:
-    decided = "skipped" if message.status == "skipped" else "decided"
-    passed = reasons.gates(message.reason)
-    because = f"{passed}, {reasons.sentence(message.reason)}" if "✗" in passed else passed
+    held = _held(message, whole)
+    reason = held.get("reason", message.reason)
+    decided = "skipped" if message.status == "skipped" and not held else "decided"
+    passed = reasons.gates(reason)
+    because = f"{passed}, {reasons.sentence(reason)}" if "✗" in passed else passed
     yield Because(message.created_at, f"{message.channel} {message.id[:8]} {decided}", because)
+    if held and (until := datetime.fromisoformat(held["until"])) != message.next_attempt_at:
+        yield Because(until, f"{message.channel} was held until then", reasons.sentence(reason))
     for call in whole.attempts.get(message.id, ()):
         yield _of_call(call)
     yield from _became(message)
+    if held and message.status == "skipped":
+        yield Because(None, f"{message.channel} skipped", reasons.sentence(message.reason))
+
+
+def _held(message: Any, whole: Whole) -> Mapping[str, Any]:
+    """What its step keeps of a message that was held when it was decided: `status`, `reason`, `until`."""
+    values = [_object(step.value) for step in whole.steps if step.key == message.step]
+    return values[0] if values and values[0].get("status") == "held" else {}
 
 
 def _of_call(call: Any) -> Because:

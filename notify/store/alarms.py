@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from notify.model import NotificationStatus, new_id
-from notify.store.bulk import insert, insert_new, insert_returning, upsert
+from notify.store.bulk import Row, insert, insert_new, insert_returning, upsert
 from notify.store.tables import alarms, flow_runs, installation, leases, notifications, windows
 from notify.store.types import among, database_now
 
@@ -17,6 +17,8 @@ _AL, _F, _L, _N, _W = alarms.c, flow_runs.c, leases.c, notifications.c, windows.
 
 #: Alarms of a workflow that have a scheduled flow run at a time: the nearest.
 ARMED = 50
+#: Whom a lease is kept under that nobody holds, and until when.
+_NOBODY, _EPOCH = "00000000-0000-0000-0000-000000000000", datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def want(connection: sa.Connection, environment: str, workflow: str, buckets: Iterable[datetime]) -> list[Any]:
@@ -95,7 +97,7 @@ def standing(connection: sa.Connection, environment: str, workflow: str, now: da
     window = (
         sa.exists()
         .where(_W.environment == environment, _W.workflow == workflow)
-        .where(_W.state == "open", _W.mode == "fixed", _W.closes_at <= now)
+        .where(_W.state == "open", _W.mode != "calendar", _W.closes_at <= now)
     )
     # Who is due may wake in the stretch of an alarm whose end is still to come.
     following = sa.select(sa.func.min(_AL.bucket)).where(mine, _AL.bucket > now).scalar_subquery()
@@ -182,6 +184,14 @@ def holds(connection: sa.Connection, environment: str, name: str, holder: str) -
     """Whether `holder` may still do `name`, locked until the transaction ends: the fence of a lease."""
     query = sa.select(_L.holder).where(_L.environment == environment, _L.name == name).with_for_update()
     return connection.execute(query).scalar() == holder
+
+
+def hold_off(connection: sa.Connection, environment: str, name: str) -> None:
+    """Let whoever does `name` commit nothing more until this transaction ends."""
+    anybody: Row = {"environment": environment, "name": name, "holder": _NOBODY, "until": _EPOCH, "rank": 0}
+    insert_new(connection, leases, [anybody])
+    query = sa.select(_L.holder).where(_L.environment == environment, _L.name == name).with_for_update(read=True)
+    connection.execute(query)
 
 
 def is_held(connection: sa.Connection, environment: str, name: str) -> bool:

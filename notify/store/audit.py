@@ -65,7 +65,7 @@ def audit(
     checks = [
         *audit_events.checks(environment, listeners, now),
         *audit_digests.checks(environment),
-        *audit_delivery.checks(environment),
+        *audit_delivery.checks(environment, now),
     ]
     for check in checks:
         found = _run(connection, check, limit)

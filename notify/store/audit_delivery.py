@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -16,7 +17,11 @@ _EARLIER = attempts.alias("earlier")
 _WHY = "See its calls: `notify why {message}`."
 
 
-def checks(environment: str) -> Iterator[Check]:
+#: How long after its time a message that was held may still be.
+LATE = timedelta(minutes=5)
+
+
+def checks(environment: str, now: datetime) -> Iterator[Check]:
     """Decisions and sends there are too many of, sends nobody accepted, and calls whose answer is missing."""
     yield Check(
         "decided_twice",
@@ -41,6 +46,19 @@ def checks(environment: str) -> Iterator[Check]:
         _sent_without_acceptance(environment),
         "message {message} counts as {status} on {channel}, but no call for it was accepted",
         _WHY,
+    )
+    yield Check(
+        "held_for_ever",
+        _held(environment, _M.next_attempt_at.is_(None)),
+        "message {message} to {subscriber} on {channel} is held, but until no instant",
+        "Trigger it again: it will never be let go.",
+    )
+    yield Check(
+        "held_too_long",
+        _held(environment, _M.next_attempt_at < now - LATE),
+        "message {message} to {subscriber} on {channel} was held until a time that has passed",
+        "Let a worker run: `notify work`.",
+        breaks=False,
     )
     yield Check(
         "unknown_then_sent",
@@ -118,6 +136,12 @@ def _interrupted(environment: str) -> Query:
         _M.lease_until >= database_now(),
     )
     return sa.select(_A.message, _A.number).where(_A.environment == environment, _A.outcome.is_(None), sa.not_(leased))
+
+
+def _held(environment: str, which: sa.ColumnElement[bool]) -> Query:
+    return sa.select(_M.id.label("message"), _M.subscriber, _M.channel).where(
+        _M.environment == environment, _M.status == MessageStatus.HELD, which
+    )
 
 
 def _unknown(environment: str) -> Query:

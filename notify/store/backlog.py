@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
-from notify.model import LIVE, NotificationStatus
+from notify.model import LIVE, NotificationStatus, Priority
 from notify.store import fanouts, windows
 from notify.store.tables import alarms, notifications
+from notify.store.types import Instant
 
 READY, RUNNING, WAITING = LIVE
 _N = notifications.c
@@ -26,27 +28,40 @@ class Work:
 
 def of_workflow(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> Work:
     """What there is to do of one workflow, in one statement."""
-    ready = [if_ready(environment, workflow), fanouts.with_broadcasts(environment)]
+    row = connection.execute(_of_workflow(), {"environment": environment, "workflow": workflow, "now": now}).one()
+    return Work(*row)
+
+
+@cache
+def _of_workflow() -> sa.Select[Any]:
+    environment = sa.bindparam("environment", type_=sa.String)
+    workflow: Any = sa.bindparam("workflow", type_=sa.Text)
+    now = sa.bindparam("now", type_=Instant)
+    broadcasts = fanouts.with_broadcasts(environment)
     alarm = sa.select(alarms.c.workflow).where(alarms.c.environment == environment, alarms.c.bucket <= now)
     due = [with_due(environment, now), windows.with_due(environment, now), alarm]
-    asked = [sa.or_(*(_names(some, workflow) for some in kind)) for kind in (ready, due)]
-    return Work(*connection.execute(sa.select(*asked)).one())
+    ready = sa.or_(_is_ready(environment, workflow), _names(broadcasts, workflow))
+    return sa.select(ready, sa.or_(*(_names(some, workflow) for some in due)))
 
 
-def _names(workflows: sa.Select[Any], workflow: str) -> sa.ColumnElement[bool]:
+def _names(workflows: sa.Select[Any], workflow: Any) -> sa.ColumnElement[bool]:
     column = workflows.selected_columns[0]
     return workflows.where(column == workflow).exists()
 
 
 def undecided_before(connection: sa.Connection, environment: str, workflow: str) -> datetime | None:
-    """The `ts` of the oldest notification that may still join a window of this workflow; broadcasts create some."""
-    query = sa.select(sa.func.min(_N.ts)).where(
-        _N.environment == environment,
-        _N.workflow == workflow,
-        _N.status.in_([READY, RUNNING]),
-        _N.window.is_(None),
-    )
-    found = [connection.execute(query).scalar(), fanouts.oldest(connection, environment, workflow)]
+    """How far the one that may still join a window of this workflow, and is farthest behind, has come in its own time.
+
+    Broadcasts create some.
+    """
+    mine = sa.and_(_N.environment == environment, _N.workflow == workflow)
+    # A probe of an index each: those who never waited by priority, those who did, and the few at work.
+    fresh = sa.select(_N.ts).where(mine, _N.status == READY, _N.reached_at.is_(None)).order_by(_N.ts).limit(1)
+    woken = sa.select(sa.func.min(_N.reached_at)).where(mine, _N.status == READY, _N.reached_at.is_not(None))
+    at_work = sa.select(sa.func.min(sa.func.coalesce(_N.reached_at, _N.ts))).where(mine, _N.status == RUNNING)
+    probes = [*(fresh.where(_N.priority == priority.value) for priority in Priority), woken, at_work]
+    row = connection.execute(sa.select(*(probe.scalar_subquery() for probe in probes))).one()
+    found = [*row, fanouts.oldest(connection, environment, workflow)]
     return min((ts for ts in found if ts is not None), default=None)
 
 
@@ -62,8 +77,13 @@ def workflows_with(connection: sa.Connection, environment: str, *statuses: Notif
 
 def if_ready(environment: Any, workflow: str) -> sa.Select[Any]:
     """The workflow, if one of its notifications is ready: one probe of the index, however many are."""
-    ready = sa.exists().where(_N.environment == environment, _N.workflow == workflow, _N.status == READY)
-    return sa.select(sa.literal(workflow).label("workflow")).where(ready)
+    return sa.select(sa.literal(workflow).label("workflow")).where(_is_ready(environment, workflow))
+
+
+def _is_ready(environment: Any, workflow: Any) -> sa.ColumnElement[bool]:
+    ready = sa.select(_N.ts).where(_N.environment == environment, _N.workflow == workflow, _N.status == READY)
+    # In the order of the index: asked whether there is one, PostgreSQL reads the table where it expects many.
+    return ready.order_by(_N.priority.desc(), _N.ts).limit(1).scalar_subquery().is_not(None)
 
 
 def with_due(environment: Any, now: Any) -> sa.Select[Any]:

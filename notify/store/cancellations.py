@@ -9,33 +9,58 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from notify.model import LIVE, MessageStatus, NotificationStatus
-from notify.store import events, fanouts
+from notify.store import events, fanouts, recalls
 from notify.store.bulk import Row
-from notify.store.notifications import withdraw_cancelled
-from notify.store.tables import attempts, messages, notifications, windows
+from notify.store.tables import attempts, messages, notifications, window_items, windows
 from notify.store.types import among
+from notify.store.withdrawals import withdraw_cancelled
 
 _N = notifications.c
-#: A notification that carries a closed digest stands for other people's events too: one event's end cannot end it.
-_CANCELLABLE = sa.or_(_N.window.is_(None), sa.and_(_N.status == NotificationStatus.WAITING, _N.wake_at.is_(None)))
+_CARRIED = (
+    sa.exists()
+    .where(window_items.c.environment == _N.environment, window_items.c.notification == _N.id)
+    .where(windows.c.environment == _N.environment, windows.c.id == window_items.c.window)
+    .where(windows.c.carrier == _N.id, windows.c.state == "closed", windows.c["items"] > 1)
+)
+#: A notification that carries a closed digest of several events: the end of one of them cannot end it.
+_CANCELLABLE = sa.or_(_N.window.is_(None), sa.not_(_CARRIED))
 
 
 class Cancelled(NamedTuple):
-    """The notifications that were cancelled, and how many events that waited for their time."""
+    """The notifications that were cancelled, of them those that were collecting in a digest, and how much else."""
 
     notifications: list[str]
-    events: int
+    collecting: int = 0
+    #: Messages that waited for another attempt, or for the person's hours.
+    messages: int = 0
+    #: Events that waited for their time.
+    events: int = 0
 
 
 def by_transaction(
     connection: sa.Connection, environment: str, transaction_id: str, reason: str, now: datetime
 ) -> Cancelled:
-    """Cancel everything unfinished of one trigger or event: sleepers, members of digests, held events."""
-    mine = sa.and_(_N.transaction_id == transaction_id, _N.status.in_(LIVE), _CANCELLABLE)
+    """Cancel everything unfinished of one trigger or event: sleepers, members of digests, retries, held events."""
+    mine = sa.and_(_N.transaction_id == transaction_id, _CANCELLABLE)
     # Events first: one that is being matched is waited for, and its notifications are seen by what follows.
     withdrawn = events.cancel(connection, environment, transaction_id, now)
     fanouts.cancel(connection, environment, transaction_id, now)
-    return Cancelled(_cancel(connection, environment, mine, reason, now), withdrawn)
+    ids = _cancel(connection, environment, sa.and_(mine, _N.status.in_(LIVE)), reason, now)
+    ended = sa.select(_N.id).where(_N.environment == environment, mine, _N.status.not_in(LIVE))
+    rest = recalls.recall(connection, environment, list(connection.execute(ended).scalars()), reason)
+    return Cancelled(ids, _collecting(connection, environment, ids), rest, withdrawn)
+
+
+def _collecting(connection: sa.Connection, environment: str, ids: Sequence[str]) -> int:
+    """How many of these took their events out of a digest that is still open."""
+    open_ = sa.and_(windows.c.environment == environment, windows.c.id == window_items.c.window)
+    query = (
+        sa.select(sa.func.count(sa.distinct(window_items.c.notification)))
+        .join_from(window_items, windows, open_)
+        .where(window_items.c.environment == environment, among(window_items.c.notification, ids))
+        .where(windows.c.state == "open")
+    )
+    return connection.execute(query).scalar_one() if ids else 0
 
 
 def sleepers(
@@ -54,7 +79,7 @@ def sleepers(
         windows.c.environment == environment,
         windows.c.workflow == workflow,
         windows.c.state == "open",
-        windows.c.mode == "fixed",
+        windows.c.mode != "calendar",
         _within(windows.c.closes_at, after, until),
     )
     due = sa.or_(_within(_N.wake_at, after, until), sa.and_(_N.wake_at.is_(None), _N.window.in_(closing)))
@@ -106,7 +131,8 @@ def _recall(connection: sa.Connection, environment: str, ids: Sequence[str], rea
     Locked first: whoever begins a call holds the message while it writes the attempt, which is looked for after that.
     """
     mine = sa.and_(messages.c.environment == environment, among(messages.c.notification, ids))
-    untried = sa.and_(mine, messages.c.status == MessageStatus.QUEUED, messages.c.attempts == 0)
+    waits = messages.c.status.in_([MessageStatus.QUEUED, MessageStatus.HELD])
+    untried = sa.and_(mine, waits, messages.c.attempts == 0)
     found = sa.select(messages.c.id).where(untried).order_by(messages.c.id).with_for_update()
     locked = list(connection.execute(found).scalars())
     called = sa.exists().where(attempts.c.environment == environment, attempts.c.message == messages.c.id)
@@ -118,8 +144,8 @@ def _recall(connection: sa.Connection, environment: str, ids: Sequence[str], rea
 
 
 def candidates(connection: sa.Connection, environment: str, workflow: str, keys: Sequence[str]) -> list[Any]:
-    """Unfinished notifications of `workflow` waiting under one of `keys`: rows of id, cancel_key, event, ts."""
-    query = sa.select(_N.id, _N.cancel_key, _N.event, _N.ts).where(
+    """What of a workflow is unfinished under one of `keys`, or has messages left: rows of id, cancel_key, event."""
+    query = sa.select(_N.id, _N.cancel_key, _N.event).where(
         _N.environment == environment,
         _N.workflow == workflow,
         among(_N.cancel_key, set(keys)),
@@ -127,7 +153,7 @@ def candidates(connection: sa.Connection, environment: str, workflow: str, keys:
         _CANCELLABLE,
         _N.cancel_reason.is_(None),
     )
-    return list(connection.execute(query))
+    return [*connection.execute(query), *recalls.of_ended(connection, environment, workflow, keys)]
 
 
 def by_event(connection: sa.Connection, environment: str, reasons: dict[str, str], now: datetime) -> None:
@@ -144,4 +170,7 @@ def by_event(connection: sa.Connection, environment: str, reasons: dict[str, str
             notifications.update().where(mine, begun).values(**_cancelled(reason, now), cancel_reason=reason)
         )
         connection.execute(notifications.update().where(mine, sa.not_(begun)).values(cancel_reason=reason))
+        ended = sa.select(_N.id).where(_N.environment == environment, among(_N.id, ids), _CANCELLABLE)
+        over = connection.execute(ended.where(_N.status.not_in(LIVE))).scalars()
+        recalls.recall(connection, environment, list(over), reason)
     withdraw_cancelled(connection, environment, list(reasons), now)

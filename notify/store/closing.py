@@ -2,39 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 import sqlalchemy as sa
 
-from notify.model import NotificationStatus, StepState, new_id
-from notify.store.bulk import Row
-from notify.store.tables import notifications, steps, window_items, windows
+from notify.model import NotificationStatus
+from notify.store.bulk import given
+from notify.store.dividing import Part, divided
+from notify.store.ending import Changes
+from notify.store.tables import notifications, window_items, windows
 from notify.store.types import among
-from notify.store.windows import CALENDAR, CLOSED, EMPTY, FIXED, OPEN
+from notify.store.windows import CALENDAR, CLOSED, LOOKBACK, OPEN
 
 _W, _I, _N = windows.c, window_items.c, notifications.c
+#: Windows, and their items, that are closed in one transaction: whoever carries them is claimed with all they hold.
+WINDOWS, ITEMS = 200, 5000
 
 
-def close_due(
-    connection: sa.Connection, environment: str, workflow: str, *, horizon: datetime, now: datetime, limit: int
-) -> int:
+def close_due(connection: sa.Connection, environment: str, workflow: str, *, horizon: datetime, now: datetime) -> int:
     """Close the windows that ended before `horizon` (the clock, and every earlier event matched and joined).
 
     The earliest live member of each becomes ready and carries on with the events, the others are merged.
-    Returns how many windows of the workflow closed.
+    Returns how many windows of the workflow closed; those of a step that ends later come when these have carried on.
     """
+    while found := _first_due(connection, environment, workflow, horizon):
+        until = min(horizon, _others_begin_to_end(connection, environment, workflow, found[0].step) or horizon)
+        due = [window for window in found if window.step == found[0].step and window.closes_at <= until]
+        closed = _close(connection, environment, due, _split_at(connection, environment, due, until), now)
+        if closed:
+            return closed
+    return 0
+
+
+def _first_due(connection: sa.Connection, environment: str, workflow: str, horizon: datetime) -> Sequence[Any]:
     due = (
         sa.select(windows)
-        .where(_W.environment == environment, _W.workflow == workflow, _W.state == OPEN, _W.mode == FIXED)
-        .where(_W.closes_at <= horizon)
+        .where(*_timed(environment, workflow), _W.closes_at <= horizon)
         .order_by(_W.closes_at, _W.id)
-        .limit(limit)
+        .limit(WINDOWS)
         .with_for_update(skip_locked=True)
     )
-    return _close(connection, environment, connection.execute(due).all(), _split_at(horizon), now)
+    return connection.execute(due).all()
+
+
+def _others_begin_to_end(connection: sa.Connection, environment: str, workflow: str, step: str) -> datetime | None:
+    """When the first window of another step ends: whoever carries that one may join one of this step."""
+    query = sa.select(sa.func.min(_W.closes_at)).where(*_timed(environment, workflow), _W.step != step)
+    return connection.execute(query).scalar()
+
+
+def _timed(environment: str, workflow: str) -> list[sa.ColumnElement[bool]]:
+    """Open windows that close by themselves."""
+    return [_W.environment == environment, _W.workflow == workflow, _W.state == OPEN, _W.mode != CALENDAR]
 
 
 def close_calendar(
@@ -45,63 +67,78 @@ def close_calendar(
     now: datetime,
     since: datetime | None = None,
     until: datetime | None = None,
-    limit: int = 1000,
 ) -> int:
-    """Close calendar windows that are due; with `since` or `until`, whatever they hold between the two, due or not."""
+    """Close calendar windows that are due, with everything they hold.
+
+    With `since` or `until`, whatever they hold between the two, due or not.
+    """
     due = _calendar_due(environment, workflow, now, since, until)
-    due = due.order_by(_W.closes_at, _W.id).limit(limit).with_for_update(skip_locked=True)
-    return _close(connection, environment, connection.execute(due).all(), _cut(since, until or now), now)
+    due = due.order_by(_W.closes_at, _W.id).limit(WINDOWS).with_for_update(skip_locked=True)
+    return _close(connection, environment, connection.execute(due).all(), _cut(since, until), now)
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A stretch of one open window's items: closed as a window, or left open."""
-
-    items: list[Any]
-    closes_at: datetime
-    closed: bool
+Split = Callable[[Any, list[Any]], Sequence[Part]]
 
 
-Split = Callable[[Any, list[Any]], list[_Part]]
+def _split_at(connection: sa.Connection, environment: str, due: Sequence[Any], horizon: datetime) -> Split:
+    last = _last_before(connection, environment, [window for window in due if window.mode == LOOKBACK])
+    return lambda window, items: divided(window, items, horizon, last.get(window.id))
 
 
-def _split_at(horizon: datetime) -> Split:
-    def split(window: Any, items: list[Any]) -> list[_Part]:
-        parts: list[_Part] = []
-        ends = window.closes_at
-        while items:
-            if ends > horizon:
-                # One window is open for a key: what is not over yet stays together, and is divided when it closes.
-                parts.append(_Part(items, ends, closed=False))
-                break
-            inside = [item for item in items if item.ts < ends]
-            items = items[len(inside) :]
-            parts += [_Part(inside, ends, closed=True)] if inside else []
-            ends = items[0].ts + timedelta(seconds=window.seconds) if items else ends
-        return parts
+def _last_before(connection: sa.Connection, environment: str, due: Sequence[Any]) -> dict[str, datetime]:
+    """When the keys of these windows last had an item in an earlier one, as far back as it matters."""
+    if not due:
+        return {}
+    names = ("id", "workflow", "subscriber", "step", "key")
+    rows = [{name: getattr(one, name) for name in names} | {"opened_at": _since(one)} for one in due]
+    asked = given(connection, windows, rows, *names, "opened_at")
+    same = sa.and_(*(_W[name] == asked.c[name] for name in names[1:]), _W.closes_at >= asked.c.opened_at)
+    query = (
+        sa.select(asked.c.id, sa.func.max(_I.ts).label("ts"))
+        .join_from(windows, asked, same)
+        .join(window_items, sa.and_(_I.environment == _W.environment, _I.window == _W.id))
+        .where(_W.environment == environment, _W.mode == LOOKBACK, _W.state == CLOSED, _I.withdrawn_at.is_(None))
+        .group_by(asked.c.id)
+    )
+    return {row.id: row.ts for row in connection.execute(query)}
 
-    return split
+
+def _since(window: Any) -> datetime:
+    return window.opened_at - timedelta(seconds=window.rule["back"] + window.rule["seconds"])
 
 
-def _cut(since: datetime | None, until: datetime) -> Split:
-    def cut(window: Any, items: list[Any]) -> list[_Part]:
-        taken = [item for item in items if item.ts < until and (since is None or item.ts >= since)]
-        left = [item for item in items if item not in taken]
-        parts = [_Part(taken, window.closes_at, closed=True), _Part(left, window.closes_at, closed=False)]
+def _cut(since: datetime | None, until: datetime | None) -> Split:
+    def cut(window: Any, items: list[Any]) -> list[Part]:
+        wanted = [(since is None or item.ts >= since) and (until is None or item.ts < until) for item in items]
+        taken, left = ([item for item, is_ in zip(items, wanted, strict=True) if is_ is want] for want in (True, False))
+        parts = [Part(taken, window.closes_at, closed=True), Part(left, window.closes_at, closed=False)]
         return [part for part in parts if part.items]
 
     return cut
 
 
 def _close(connection: sa.Connection, environment: str, due: Sequence[Any], split: Split, now: datetime) -> int:
-    if not due:
+    some = _no_more_than(connection, environment, due, ITEMS)
+    if not some:
         return 0
-    items = _live_items(connection, environment, [window.id for window in due])
-    changes = _Changes(environment, now)
-    for window in due:
+    items = _live_items(connection, environment, [window.id for window in some])
+    changes = Changes(environment, now)
+    for window in some:
         changes.apply(window, split(window, items.get(window.id, [])))
     changes.write(connection)
     return changes.count
+
+
+def _no_more_than(connection: sa.Connection, environment: str, due: Sequence[Any], most: int) -> Sequence[Any]:
+    """The first of these windows that hold so many items together: one at least, however many it holds."""
+    query = (
+        sa.select(_I.window, sa.func.count().label("items"))
+        .where(_I.environment == environment, among(_I.window, [window.id for window in due]))
+        .group_by(_I.window)
+    )
+    counts = {row.window: row.items for row in connection.execute(query).all()} if due else {}
+    total = accumulate(counts.get(window.id, 0) for window in due)
+    return [window for place, (window, sum_) in enumerate(zip(due, total, strict=True)) if sum_ <= most or not place]
 
 
 def _live_items(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dict[str, list[Any]]:
@@ -118,126 +155,6 @@ def _live_items(connection: sa.Connection, environment: str, ids: Sequence[str])
     for item in sorted(connection.execute(query), key=lambda item: (item.ts, item.event, item.notification)):
         found.setdefault(item.window, []).append(item)
     return found
-
-
-class _Changes:
-    """What closing several windows comes to, gathered so that it is written in a few statements."""
-
-    def __init__(self, environment: str, now: datetime) -> None:
-        self.environment = environment
-        self.now = now
-        self.count = 0
-        self._windows: list[Row] = []
-        self._opened: list[Row] = []
-        self._members: list[Row] = []
-
-    def apply(self, window: Any, parts: list[_Part]) -> None:
-        """The first part keeps the window's row, each further one gets a row of its own."""
-        if not parts:
-            self._windows.append(self._ending(window.id, EMPTY, window.opened_at, window.closes_at, []))
-        for part, id_ in zip(parts, [window.id, *(new_id() for _ in parts[1:])], strict=False):
-            state = CLOSED if part.closed else OPEN
-            ending = self._ending(id_, state, part.items[0].ts, part.closes_at, part.items)
-            if id_ == window.id:
-                self._windows.append(ending)
-            else:
-                self._opened.append(self._copy(window, ending))
-            self._members += self._moves(part, id_)
-            self.count += part.closed
-
-    def _ending(self, id_: str, state: str, opened: datetime, closes: datetime, items: list[Any]) -> Row:
-        closed = state != OPEN
-        return {
-            "one": id_,
-            "state": state,
-            "opened_at": opened,
-            "closes_at": closes,
-            "closed_at": self.now if closed else None,
-            "carrier": items[0].notification if items and closed else None,
-            "items": len(items) if closed else None,
-        }
-
-    def _copy(self, window: Any, ending: Row) -> Row:
-        same = {name: getattr(window, name) for name in ("workflow", "subscriber", "step", "key", "mode", "seconds")}
-        return same | ending | {"environment": self.environment, "id": ending["one"]}
-
-    def _moves(self, part: _Part, window: str) -> Iterable[Row]:
-        for position, item in enumerate(part.items):
-            role = "waits" if not part.closed else "merged" if position else "carries"
-            yield {
-                "one": item.notification,
-                "step": item.step,
-                "window": window,
-                "role": role,
-                "moved": window != item.window,
-            }
-
-    def write(self, connection: sa.Connection) -> None:
-        """Closed rows first: one window at most may be open for a key."""
-        self._end_windows(connection)
-        if self._opened:
-            rows = [{name: value for name, value in row.items() if name != "one"} for row in self._opened]
-            connection.execute(windows.insert(), rows)
-        self._move_items(connection)
-        self._release(connection)
-        self._settle_steps(connection)
-
-    def _end_windows(self, connection: sa.Connection) -> None:
-        names = ("state", "opened_at", "closes_at", "closed_at", "carrier", "items")
-        statement = (
-            windows.update()
-            .where(_W.environment == self.environment, _W.id == sa.bindparam("one"))
-            .values({name: sa.bindparam(f"new_{name}", type_=_W[name].type) for name in names})
-        )
-        rows = [{"one": row["one"]} | {f"new_{name}": row[name] for name in names} for row in self._windows]
-        connection.execute(statement, rows)
-
-    def _move_items(self, connection: sa.Connection) -> None:
-        moved = [{"one": row["one"], "at": row["step"], "into": row["window"]} for row in self._members if row["moved"]]
-        statement = (
-            window_items.update()
-            .where(_I.environment == self.environment, _I.notification == sa.bindparam("one"))
-            .where(_I.step == sa.bindparam("at"))
-            .values(window=sa.bindparam("into", type_=_I.window.type))
-        )
-        if moved:
-            connection.execute(statement, moved)
-
-    def _release(self, connection: sa.Connection) -> None:
-        status = {"waits": NotificationStatus.WAITING, "merged": NotificationStatus.MERGED}
-        rows = [
-            {
-                "one": row["one"],
-                "into": row["window"],
-                "becomes": status.get(row["role"], NotificationStatus.READY),
-                "because": "merged_into_digest" if row["role"] == "merged" else None,
-                "at": self.now if row["role"] == "merged" else None,
-            }
-            for row in self._members
-            if row["moved"] or row["role"] != "waits"
-        ]
-        statement = (
-            notifications.update()
-            .where(_N.environment == self.environment, _N.id == sa.bindparam("one"))
-            .values(
-                window=sa.bindparam("into", type_=_N.window.type),
-                status=sa.bindparam("becomes", type_=_N.status.type),
-                reason=sa.bindparam("because", type_=_N.reason.type),
-                finished_at=sa.bindparam("at", type_=_N.finished_at.type),
-            )
-        )
-        if rows:
-            connection.execute(statement, rows)
-
-    def _settle_steps(self, connection: sa.Connection) -> None:
-        for role, state in (("carries", StepState.COMPLETED), ("merged", StepState.MERGED)):
-            ids = [row["one"] for row in self._members if row["role"] == role]
-            connection.execute(
-                steps.update()
-                .where(steps.c.environment == self.environment, among(steps.c.notification, ids))
-                .where(steps.c.kind == "digest", steps.c.state == StepState.DELAYED)
-                .values(state=state, finished_at=self.now)
-            )
 
 
 def would_close(
@@ -260,9 +177,11 @@ def _calendar_due(
         _W.environment == environment, _W.workflow == workflow, _W.state == OPEN, _W.mode == CALENDAR
     )
     by_hand = since is not None or until is not None
-    return due.where(_holds_between(since, until or now)) if by_hand else due.where(_W.closes_at <= now)
+    return due.where(_holds_between(since, until)) if by_hand else due.where(_W.closes_at <= now)
 
 
-def _holds_between(since: datetime | None, until: datetime) -> sa.ColumnElement[bool]:
-    inside = sa.and_(_I.environment == _W.environment, _I.window == _W.id, _I.withdrawn_at.is_(None), _I.ts < until)
-    return sa.exists().where(inside if since is None else sa.and_(inside, _I.ts >= since))
+def _holds_between(since: datetime | None, until: datetime | None) -> sa.ColumnElement[bool]:
+    inside = [_I.environment == _W.environment, _I.window == _W.id, _I.withdrawn_at.is_(None)]
+    after = [] if since is None else [_I.ts >= since]
+    before = [] if until is None else [_I.ts < until]
+    return sa.exists().where(*inside, *after, *before)

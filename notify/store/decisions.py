@@ -18,7 +18,10 @@ UNMADE = sa.and_(_M.status == MessageStatus.FAILED, _M.content.is_(None))
 
 
 def of(connection: sa.Connection, environment: str, notifications: Sequence[str]) -> Iterator[tuple[str, Remembered]]:
-    """Each notification with each of its channel steps, as they were decided: deliveries change nothing here."""
+    """Each notification with each of its channel steps, as they were decided: deliveries change nothing here.
+
+    What was held is let go later and then says nothing of it: its step's own row does.
+    """
     query = sa.select(*(_M[name] for name in _NAMES), UNMADE.label("unmade")).where(
         _M.environment == environment, among(_M.notification, notifications)
     )
@@ -33,7 +36,7 @@ def _remembered(row: Any) -> Remembered:
 
 
 def _decided(row: Any) -> tuple[StepState, str, str | None, str | None]:
-    if row.status == MessageStatus.SKIPPED:
+    if row.status in (MessageStatus.SKIPPED, MessageStatus.SUPPRESSED):
         return StepState.SKIPPED, row.status, row.reason, None
     if row.unmade:
         return StepState.FAILED, row.status, row.reason, row.error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -187,8 +187,10 @@ def omit(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> No
 def is_pending(environment: Any, now: Any) -> sa.ColumnElement[bool]:
     """Whether anything waits to be taken in or matched now."""
     in_outbox = sa.exists().where(outbox.c.environment == environment)
-    due = sa.exists().where(events.c.environment == environment, events.c.matched_at.is_(None), events.c.ts <= now)
-    return sa.or_(in_outbox, due)
+    waiting = sa.select(events.c.ts).where(events.c.environment == environment, events.c.matched_at.is_(None))
+    # In the order of the index, whatever PostgreSQL thinks there is.
+    first = waiting.order_by(events.c.ts).limit(1).scalar_subquery()
+    return sa.or_(in_outbox, sa.func.coalesce(first <= now, sa.false()))
 
 
 def watermark(connection: sa.Connection, environment: str, now: datetime) -> datetime:
@@ -240,6 +242,31 @@ def load(connection: sa.Connection, environment: str, uids: Sequence[str]) -> di
     """These events, by uid."""
     query = sa.select(*_STORED).where(events.c.environment == environment, among(events.c.uid, set(uids)))
     return {row.uid: _event(row) for row in connection.execute(query).all()}
+
+
+def since(
+    connection: sa.Connection,
+    environment: str,
+    name: str,
+    start: datetime,
+    until: datetime,
+    texts: tuple[str, Collection[str]] | None = None,
+) -> Iterator[Event]:
+    """Accepted events of this name from `start` to `until`, both included, oldest first.
+
+    With `texts`, a dotted path of their data and texts, only those that have one of these there.
+    """
+    query = (
+        sa.select(*_STORED)
+        .where(events.c.environment == environment, events.c.name == name)
+        .where(events.c.ts >= start, events.c.ts <= until)
+        .where(events.c.kind == EventKind.EVENT, events.c.verdict == Verdict.ACCEPTED)
+        .order_by(events.c.ts, events.c.received_at, events.c.uid)
+    )
+    if texts is not None:
+        path, wanted = texts
+        query = query.where(among(events.c.data[tuple(path.split("."))].as_string(), wanted))
+    return map(_event, connection.execute(query))
 
 
 def about(

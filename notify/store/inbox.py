@@ -46,13 +46,22 @@ def count(connection: sa.Connection, environment: str, subscriber: str, *, unrea
 
 
 def mark(
-    connection: sa.Connection, environment: str, subscriber: str, ids: Sequence[str], *, read: bool, now: datetime
+    connection: sa.Connection,
+    environment: str,
+    subscriber: str,
+    ids: Sequence[str],
+    *,
+    read: bool | None,
+    now: datetime,
 ) -> int:
-    """Mark as seen, and read where asked; what was read before keeps its instant. Returns how many were found."""
+    """Mark as seen, and as read or not where `read` says; what was read before keeps its instant.
+
+    Returns how many were found.
+    """
     mine = sa.and_(_mine(environment, subscriber, unread=False), among(_M.id, ids))
     values: dict[str, Any] = {"seen_at": sa.func.coalesce(_M.seen_at, sa.bindparam("now", now, _M.seen_at.type))}
-    if read:
-        values["read_at"] = sa.func.coalesce(_M.read_at, sa.bindparam("now", now, _M.read_at.type))
+    if read is not None:
+        values["read_at"] = sa.func.coalesce(_M.read_at, sa.bindparam("now", now, _M.read_at.type)) if read else None
     return connection.execute(messages.update().where(mine).values(values)).rowcount
 
 

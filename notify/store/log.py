@@ -11,6 +11,7 @@ from typing import Any, TypedDict, Unpack
 
 import sqlalchemy as sa
 
+from notify.model import StepState
 from notify.store import decisions
 from notify.store.tables import attempts, events, messages, notifications, omissions, steps, window_items, windows
 from notify.store.types import among
@@ -159,7 +160,8 @@ def trace(connection: sa.Connection, environment: str, notification: str) -> lis
     steps = {row.key: Trace(*row) for row in connection.execute(query)}
     for _, one in decisions.of(connection, environment, [notification]):
         assert one.started_at is not None
-        steps[one.key] = Trace(one.key, one.kind, one.state, one.value, one.error, one.started_at, one.started_at)
+        if one.key not in steps or steps[one.key].state == StepState.PENDING:
+            steps[one.key] = Trace(one.key, one.kind, one.state, one.value, one.error, one.started_at, one.started_at)
     return sorted(steps.values(), key=lambda one: (one.started_at, one.key))
 
 
@@ -175,7 +177,7 @@ class Whole:
     #: Calls by message id, in order.
     attempts: dict[str, list[Any]]
     window: Any = None
-    #: What the window collected, oldest first: rows of uid, name, id, ts, withdrawn_at.
+    #: What the window collected, oldest first: rows of uid, name, id, ts, withdrawn_at, reason.
     items: Sequence[Any] = ()
 
 
@@ -232,7 +234,7 @@ def _calls(connection: sa.Connection, environment: str, ids: Sequence[str]) -> d
 
 def _items(connection: sa.Connection, environment: str, window: str) -> list[Any]:
     query = (
-        sa.select(_E.uid, _E.name, _E.id, _I.ts, _I.withdrawn_at)
+        sa.select(_E.uid, _E.name, _E.id, _I.ts, _I.withdrawn_at, _I.reason)
         .join(events, sa.and_(_E.environment == _I.environment, _E.uid == _I.event))
         .where(_I.environment == environment, _I.window == window)
         .order_by(_I.ts, _E.uid)

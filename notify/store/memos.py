@@ -1,4 +1,7 @@
-"""The memo: what each notification's steps came to. A channel step's memory is its message; others are rows here."""
+"""The memo: what each notification's steps came to. A channel step's memory is its message; others are rows here.
+
+A held message goes on to be something else: its step has a row as well, which keeps what was decided.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ def recall(connection: sa.Connection, environment: str, ids: Sequence[str]) -> d
     for row in connection.execute(query).all():
         memo.setdefault(row.notification, {})[row.key] = _remembered(row)
     for notification, decided in decisions.of(connection, environment, ids):
-        memo.setdefault(notification, {})[decided.key] = decided
+        own = memo.setdefault(notification, {})
+        if decided.key not in own or own[decided.key].state is StepState.PENDING:
+            own[decided.key] = decided
     return memo
 
 

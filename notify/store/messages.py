@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.model import Channel, Content, Delivery, MessageStatus, OutcomeKind
+from notify.store import held
 from notify.store.bulk import Row, given, insert_returning, upsert
 from notify.store.tables import attempts, messages
 from notify.store.types import among, chosen_once, database_now
@@ -153,19 +154,24 @@ def release(connection: sa.Connection, environment: str, token: str) -> None:
 
 
 def is_due(environment: Any, now: Any) -> sa.ColumnElement[bool]:
-    """Whether a message waits that nobody delivers now."""
+    """Whether a message waits that nobody delivers now, or one was held until now."""
     free = sa.or_(_M.claim.is_(None), _M.lease_until < database_now())
-    return sa.exists().where(
+    waits = sa.exists().where(
         _M.environment == environment, _M.status == MessageStatus.QUEUED, _M.next_attempt_at <= now, free
     )
+    return sa.or_(waits, held.is_due(environment, now))
 
 
 def undelivered(connection: sa.Connection, environment: str, now: datetime) -> int:
     """How many messages are due or being delivered now."""
-    query = sa.select(sa.func.count()).where(
-        _M.environment == environment, _M.status == MessageStatus.QUEUED, _M.next_attempt_at <= now
+    # Each has an index of its own.
+    due = (
+        sa.select(sa.func.count())
+        .where(_M.environment == environment, _M.status == status, _M.next_attempt_at <= now)
+        .scalar_subquery()
+        for status in (MessageStatus.QUEUED, MessageStatus.HELD)
     )
-    return connection.execute(query).scalar_one()
+    return sum(connection.execute(sa.select(*due)).one())
 
 
 def next_attempt(connection: sa.Connection, environment: str) -> datetime | None:

@@ -14,14 +14,16 @@ import orjson
 import sqlalchemy as sa
 
 from notify.model import LIVE, Claimed, Event, NotificationStatus, StepState
-from notify.store import events
+from notify.store import awaiting, events, slots
 from notify.store.bulk import Row, given, insert_returning
-from notify.store.tables import notifications, steps, window_items
+from notify.store.slots import Limited
+from notify.store.tables import notifications, steps
 from notify.store.types import among, chosen_once, database_now
+from notify.store.withdrawals import withdraw_cancelled
 
 READY, RUNNING, WAITING = LIVE
 _N = notifications.c
-_SUSPENDED = ("wake_at", "window", "tries")
+_SUSPENDED = ("wake_at", "window", "reached_at", "tries")
 
 
 def create(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> set[str]:
@@ -73,8 +75,12 @@ def claim(
     now: datetime,
     limit: int,
     event: str | None = None,
+    concurrency: Limited | None = None,
 ) -> list[Claimed]:
-    """Take up to `limit` ready notifications, the most urgent and oldest first; `event` takes one trigger's."""
+    """Take up to `limit` ready notifications, the most urgent and oldest first; `event` takes one trigger's.
+
+    With `concurrency` only those for which there is room; who else claims of the same workflow waits meanwhile.
+    """
     chosen = (
         sa.select(_N.id)
         .where(_N.environment == environment, _N.workflow == workflow, _N.status == READY)
@@ -84,6 +90,8 @@ def claim(
     )
     if event is not None:
         chosen = chosen.where(_N.event == event)
+    if concurrency is not None:
+        chosen = slots.with_room(connection, environment, workflow, concurrency, chosen, limit, event)
     taken = (
         notifications.update()
         .where(chosen_once(chosen))
@@ -113,6 +121,7 @@ def _claimed(row: Any, event: Event) -> Claimed:
         window=row.window,
         tries=row.tries,
         started_at=row.started_at,
+        reached_at=row.reached_at,
         taken_in_at=row.created_at if row.waited_at is None else None,
     )
 
@@ -159,7 +168,7 @@ def _update(connection: sa.Connection, environment: str, ids: Sequence[str], **v
 
 
 def suspend(connection: sa.Connection, environment: str, rows: Sequence[Row], now: datetime) -> None:
-    """Let locked notifications wait: rows of `id`, `wake_at` (None: a window wakes it), `window`, `tries`.
+    """Let locked notifications wait: rows of `id`, `wake_at` (None: a window does), `window`, `reached_at`, `tries`.
 
     One whose cancelling event came before it first waited is cancelled here, as it would have been live.
     """
@@ -184,33 +193,21 @@ def suspend(connection: sa.Connection, environment: str, rows: Sequence[Row], no
     withdraw_cancelled(connection, environment, [row["id"] for row in rows], now)
 
 
-def withdraw_cancelled(connection: sa.Connection, environment: str, ids: Sequence[str], now: datetime) -> None:
-    """A cancelled member takes its item out of its window; its waiting steps become cancelled."""
-    gone = [row.id for row in cancelled(connection, environment, ids)]
-    if not gone:
-        return
-    connection.execute(
-        window_items.update()
-        .where(
-            window_items.c.environment == environment,
-            among(window_items.c.notification, gone),
-            window_items.c.withdrawn_at.is_(None),
-        )
-        .values(withdrawn_at=now)
-    )
-    connection.execute(
-        steps.update()
-        .where(
-            steps.c.environment == environment,
-            among(steps.c.notification, gone),
-            steps.c.state == StepState.DELAYED,
-        )
-        .values(state=StepState.CANCELLED, finished_at=now)
-    )
+def keep_errors(connection: sa.Connection, environment: str, errors: Sequence[Row]) -> None:
+    """Why locked notifications are to be tried again: rows of `id`, `error`. How they end replaces it."""
+    if errors:
+        new = given(connection, notifications, sorted(errors, key=lambda row: row["id"]), "id", "error").c
+        mine = sa.and_(_N.environment == environment, _N.id == new.id)
+        connection.execute(notifications.update().where(mine).values(error=new.error))
 
 
-def wake(connection: sa.Connection, environment: str, workflow: str, now: datetime, limit: int) -> int:
-    """Make due sleepers ready, the earliest first; their waiting steps are complete. Returns how many."""
+def wake(
+    connection: sa.Connection, environment: str, workflow: str, now: datetime, watermark: datetime, limit: int
+) -> int:
+    """Make due sleepers ready, the earliest first; their waiting steps are complete. Returns how many.
+
+    Who waits for an event has waited in vain only once every event up to then has been matched (`watermark`).
+    """
     due = (
         sa.select(_N.id)
         .where(_N.environment == environment, _N.workflow == workflow, _N.status == WAITING, _N.wake_at <= now)
@@ -218,10 +215,11 @@ def wake(connection: sa.Connection, environment: str, workflow: str, now: dateti
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
+    if watermark < now:
+        due = due.where(sa.not_(awaiting.is_awaited_after(watermark)))
+    ready = {"status": READY, "wake_at": None}
     woken = list(
-        connection.execute(
-            notifications.update().where(chosen_once(due)).values(status=READY, wake_at=None).returning(_N.id)
-        ).scalars()
+        connection.execute(notifications.update().where(chosen_once(due)).values(**ready).returning(_N.id)).scalars()
     )
     if woken:
         connection.execute(
@@ -233,6 +231,7 @@ def wake(connection: sa.Connection, environment: str, workflow: str, now: dateti
             )
             .values(state=StepState.COMPLETED, finished_at=now)
         )
+        awaiting.forget(connection, environment, woken)
     return len(woken)
 
 
@@ -257,11 +256,3 @@ def reclaim(connection: sa.Connection, environment: str) -> int:
     return connection.execute(
         notifications.update().where(expired).values(status=READY, claim=None, lease_until=None)
     ).rowcount
-
-
-def cancelled(connection: sa.Connection, environment: str, ids: Sequence[str]) -> list[Any]:
-    """Of `ids`, those that were cancelled: rows of id, workflow, subscriber, event."""
-    query = sa.select(_N.id, _N.workflow, _N.subscriber, _N.event).where(
-        _N.environment == environment, among(_N.id, ids), _N.status == NotificationStatus.CANCELLED
-    )
-    return list(connection.execute(query))

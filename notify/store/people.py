@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from notify.model import Channel, Preference, Subscriber
+from notify.model import Channel, JsonObject, Preference, Subscriber
 from notify.store.bulk import Row, insert_new, upsert
 from notify.store.tables import preferences, subscribers
 from notify.store.types import among
 
 #: What a subscriber has beside the id, in the order of Subscriber.
-FIELDS = ("email", "phone", "first_name", "last_name", "avatar", "locale", "timezone", "data", "channels")
+FIELDS = ("email", "phone", "first_name", "last_name", "avatar", "locale", "timezone", "data", "channels", "schedule")
+#: What is known of a person beside what applications say when they save one.
+_LIVE = ("online", "online_at")
 
 
 def save(connection: sa.Connection, environment: str, people: Sequence[Row], now: datetime) -> None:
@@ -49,14 +51,55 @@ def ensure(connection: sa.Connection, environment: str, ids: Sequence[str], now:
 def load(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dict[str, Subscriber]:
     """These people, by id; an unknown one is absent."""
     mine = sa.and_(subscribers.c.environment == environment, among(subscribers.c.id, set(ids)))
-    query = sa.select(subscribers.c.id, *(subscribers.c[name] for name in FIELDS)).where(mine)
+    query = sa.select(subscribers.c.id, *(subscribers.c[name] for name in (*FIELDS, *_LIVE))).where(mine)
     return {row.id: Subscriber(*row) for row in connection.execute(query).all()}
+
+
+def ids(connection: sa.Connection, environment: str) -> set[str]:
+    """Everybody this environment knows."""
+    query = sa.select(subscribers.c.id).where(subscribers.c.environment == environment)
+    return set(connection.execute(query).scalars())
 
 
 def count(connection: sa.Connection, environment: str) -> int:
     """How many people this environment knows."""
     query = sa.select(sa.func.count()).select_from(subscribers).where(subscribers.c.environment == environment)
     return connection.execute(query).scalar_one()
+
+
+def schedule(
+    connection: sa.Connection, environment: str, subscriber: str, hours: JsonObject | None, now: datetime
+) -> int:
+    """Set when messages may reach a person; returns 0 where nobody has this id."""
+    mine = sa.and_(subscribers.c.environment == environment, subscribers.c.id == subscriber)
+    values = {"schedule": hours, "updated_at": now}
+    return connection.execute(subscribers.update().where(mine).values(values)).rowcount
+
+
+def presence(connection: sa.Connection, environment: str, said: Mapping[str, bool], now: datetime) -> int:
+    """Record who is connected and who is not; returns how many of them are known.
+
+    `online_at` moves only where the word is another one. The rows are locked in order, as by `save`.
+    """
+    mine = sa.and_(subscribers.c.environment == environment, among(subscribers.c.id, said))
+    query = sa.select(subscribers.c.id, subscribers.c.online).where(mine).order_by(subscribers.c.id).with_for_update()
+    known = connection.execute(query).all()
+    for value in (True, False):
+        other = [row.id for row in known if said[row.id] is value and row.online is not value]
+        if other:
+            change = subscribers.update().where(
+                subscribers.c.environment == environment, among(subscribers.c.id, other)
+            )
+            connection.execute(change.values(online=value, online_at=now))
+    return len(known)
+
+
+def online(connection: sa.Connection, environment: str, ids: Collection[str]) -> set[str]:
+    """Which of these people are connected, as was last said."""
+    query = sa.select(subscribers.c.id).where(
+        subscribers.c.environment == environment, among(subscribers.c.id, ids), subscribers.c.online
+    )
+    return set(connection.execute(query).scalars())
 
 
 def choose(connection: sa.Connection, environment: str, choices: Sequence[Preference], now: datetime) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from notify.store import alarms, backlog, events, fanouts, messages, windows
+from notify.store import alarms, backlog, events, fanouts, messages, slots, windows
+from notify.store.slots import Limited
 from notify.store.types import Instant
 
 
@@ -17,7 +18,8 @@ from notify.store.types import Instant
 class Found:
     """What could be done now: by workflow, and for no workflow in particular."""
 
-    #: Workflows with a notification ready, a sleeper or window past its end, or a broadcast that goes on.
+    #: Workflows with a notification ready for which there is room, a sleeper or window past its end, or a broadcast
+    #: that goes on.
     busy: frozenset[str]
     #: Whether events wait to be taken in or matched, messages to be delivered, alarms to get their flow run.
     unmatched: bool
@@ -25,20 +27,31 @@ class Found:
     unarmed: bool
 
 
-def look(connection: sa.Connection, environment: str, known: tuple[str, ...], now: datetime) -> Found:
-    """What there is to do. Other workflows than those `known` are named where something is past its time."""
-    rows = connection.execute(_query(known), {"environment": environment, "now": now}).all()
+def look(
+    connection: sa.Connection,
+    environment: str,
+    known: tuple[str, ...],
+    now: datetime,
+    limits: tuple[tuple[str, Limited], ...] = (),
+) -> Found:
+    """What there is to do. Other workflows than those `known` are named where something is past its time.
+
+    `limits` says of which workflows only so many notifications may run at once.
+    """
+    rows = connection.execute(_query(known, limits), {"environment": environment, "now": now}).all()
     general = {row.what for row in rows if row.workflow is None}
     busy = frozenset(row.workflow for row in rows if row.workflow is not None)
     return Found(busy, "unmatched" in general, "undelivered" in general, "unarmed" in general)
 
 
 @lru_cache
-def _query(known: tuple[str, ...]) -> sa.CompoundSelect[Any]:
+def _query(known: tuple[str, ...], limits: tuple[tuple[str, Limited], ...]) -> sa.CompoundSelect[Any]:
     environment = sa.bindparam("environment", type_=sa.String)
     now = sa.bindparam("now", type_=Instant)
+    limited = dict(limits)
     workflows = [
-        *(backlog.if_ready(environment, workflow) for workflow in known),
+        *(backlog.if_ready(environment, workflow) for workflow in known if workflow not in limited),
+        *(slots.if_room(environment, workflow, limited[workflow]) for workflow in known if workflow in limited),
         fanouts.with_broadcasts(environment),
         windows.with_due(environment, now),
         backlog.with_due(environment, now),

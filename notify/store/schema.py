@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -37,6 +38,12 @@ def is_current(database: Database) -> bool:
         return MigrationContext.configure(connection).get_current_revision() == _head()
 
 
+def exists(database: Database) -> bool:
+    """Whether the database has any release's schema."""
+    with database.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision() is not None
+
+
 def _refuse_newer(connection: sa.Connection) -> None:
     current = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
@@ -44,6 +51,7 @@ def _refuse_newer(connection: sa.Connection) -> None:
         raise StoreTooNew(revision=current)
 
 
+@cache
 def _head() -> str:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None

@@ -116,7 +116,7 @@ def _among_sqlite(element: among, compiler: Any, **kw: Any) -> str:
     return f"{compiler.process(column, **kw)} IN (SELECT value FROM json_each({compiler.process(values, **kw)}))"
 
 
-class _place(FunctionElement[Any]):
+class place(FunctionElement[Any]):
     """Where a row lies."""
 
     inherit_cache = True
@@ -124,13 +124,13 @@ class _place(FunctionElement[Any]):
     name = "place"
 
 
-@compiles(_place, "postgresql")
-def _place_postgresql(element: _place, compiler: Any, **kw: Any) -> str:
+@compiles(place, "postgresql")
+def _place_postgresql(element: place, compiler: Any, **kw: Any) -> str:
     return "ctid"
 
 
-@compiles(_place, "sqlite")
-def _place_sqlite(element: _place, compiler: Any, **kw: Any) -> str:
+@compiles(place, "sqlite")
+def _place_sqlite(element: place, compiler: Any, **kw: Any) -> str:
     return "rowid"
 
 
@@ -140,16 +140,18 @@ class chosen_once(FunctionElement[bool]):
     PostgreSQL may run a plain subquery again for each row it looks at, and `SKIP LOCKED` then chooses other rows each
     time: a limit would not hold. They are found again by their place, not by their keys: where it has no statistics
     yet, it compares every key that was chosen with every row there is. A row that somebody changed between the look
-    and the lock has another place, and is left for the next time.
+    and the lock has another place, and is left for the next time. `places` is where `rows` name theirs, if they are
+    not of the table itself.
     """
 
     inherit_cache = True
     type = sa.Boolean()
     name = "chosen_once"
 
-    def __init__(self, rows: sa.Select[Any]) -> None:
-        places = rows.with_only_columns(_place(), maintain_column_froms=True).correlate(None)
-        super().__init__(places.scalar_subquery())
+    def __init__(self, rows: sa.Select[Any], places: sa.ColumnElement[Any] | None = None) -> None:
+        column = place() if places is None else places
+        chosen = rows.with_only_columns(column, maintain_column_froms=True).correlate(None)
+        super().__init__(chosen.scalar_subquery())
 
 
 @compiles(chosen_once, "postgresql")

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from notify import matching
 from notify.model import Content, Event, EventKind, derive, new_id
-from notify.store import bulk, closing, events, inbox, memos, messages, notifications, people, schema, tables, windows
+from notify.store import bulk, closing, events, inbox, joining, memos, messages, notifications, people, schema, tables
 from notify.store.database import Database
 
 T = TypeVar("T")
@@ -119,21 +119,20 @@ class World:
     ) -> list[str]:
         """Notifications of these events in one open window; returns their ids in order."""
         ids = [self.notification(event, person, workflow, status="running") for event in commented]
-        joining = [
-            windows.Joining(
-                id_, person, event.uid, event.ts, "burst", key, "fixed", event.ts + length, length.total_seconds()
-            )
+        rule = {"seconds": length.total_seconds()}
+        wishes = [
+            joining.Joining(id_, person, event.uid, event.ts, "burst", key, "fixed", event.ts + length, rule)
             for id_, event in zip(ids, commented, strict=True)
         ]
         for id_ in ids:
             self.step(id_, "burst", "digest", state="delayed")
-        self.write(windows.join, ENVIRONMENT, workflow, joining, self.now)
+        self.write(joining.join, ENVIRONMENT, workflow, wishes, self.now)
         return ids
 
     def close(self, at: datetime) -> None:
         """Windows that ended by then close, and what carries them is completed."""
         self.now = at
-        self.write(closing.close_due, ENVIRONMENT, DIGEST, horizon=at, now=at, limit=100)
+        self.write(closing.close_due, ENVIRONMENT, DIGEST, horizon=at, now=at)
         ready = sa.select(tables.notifications.c.id).where(tables.notifications.c.status == "ready")
         with self.database.read() as connection:
             ids = list(connection.execute(ready).scalars())

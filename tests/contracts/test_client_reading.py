@@ -77,7 +77,22 @@ def test_what_is_read_is_seen_and_keeps_its_first_instant(world: World) -> None:
     assert world.notify.inbox("bob").count() == 2
 
 
-@pytest.mark.parametrize("action", ["read", "seen"])
+def test_what_is_unread_again_was_seen_all_the_same(world: World) -> None:
+    fill(world, 1)
+    inbox = world.notify.inbox("ann")
+    [item] = inbox.list()
+    instant = world.clock.at
+
+    inbox.read(item.id)
+    world.advance(minutes=1)
+    inbox.unread(item.id)
+
+    [item] = inbox.list(unread=True)
+    assert (item.is_read, item.read_at, item.seen_at) == (False, None, instant)
+    assert inbox.count() == 1
+
+
+@pytest.mark.parametrize("action", ["read", "unread", "seen"])
 def test_nobody_can_mark_another_person_s_message(world: World, action: str) -> None:
     fill(world, 1)
     [theirs] = world.notify.inbox("bob").list()

@@ -63,7 +63,6 @@ def tick(world: World, instant: datetime) -> int:
         ("Asia/Kolkata", datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 29, 3, 30, tzinfo=UTC)),
         ("Asia/Kathmandu", datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 3, 29, 3, 15, tzinfo=UTC)),
         ("America/New_York", datetime(2026, 3, 28, 13, tzinfo=UTC), datetime(2026, 3, 29, 13, tzinfo=UTC)),
-        ("No/Where", datetime(2026, 3, 28, 8, 59, tzinfo=UTC), datetime(2026, 3, 28, 9, tzinfo=UTC)),
     ],
 )
 def test_a_calendar_digest_closes_at_nine_in_the_persons_own_zone(

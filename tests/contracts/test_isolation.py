@@ -255,6 +255,7 @@ BODIES = {
     "emit": 'await n.emit("it/was.told", {})',
     "sleep": 'await n.sleep("pause", hours=1)',
     "digest": 'await n.digest("some", minutes=15)',
+    "throttle": 'await n.throttle("some", minutes=15)',
 }
 
 

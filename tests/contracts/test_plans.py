@@ -15,11 +15,12 @@ from sqlalchemy import event
 from notify import clock
 from notify.model import new_id
 from notify.store import messages
+from tests.contracts.limits_world import limited
 from tests.world import World, migrated
 
 PEOPLE = 400
 WORKFLOW = """
-@workflow("news", on="news", to={to!r}, retries=0)
+@workflow("news", on="news", to={to!r}, retries=0, {option})
 async def news(n: Notification[dict[str, Any]]) -> None:
     await n.in_app("hello")
     await n.email("hello")
@@ -37,8 +38,11 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def test_what_a_statement_looks_at_in_vain_grows_with_the_people_not_with_their_square(world: World) -> None:
-    source = WORKFLOW.format(to=[f"p{place}" for place in range(PEOPLE)])
+@pytest.mark.parametrize("option", ["", "concurrency=Concurrency(limit=40, key='who')", "concurrency=Concurrency(40)"])
+def test_what_a_statement_looks_at_in_vain_grows_with_the_people_not_with_their_square(
+    world: World, option: str
+) -> None:
+    source = WORKFLOW.format(to=[f"p{place}" for place in range(PEOPLE)], option=option)
     world.workflow(source, "news/hello.in_app", "news/hello.email", "news/later.in_app")
     plans = _explained(world)
 
@@ -52,8 +56,33 @@ def test_what_a_statement_looks_at_in_vain_grows_with_the_people_not_with_their_
     assert len([plan for plan in plans if plan["Query Text"].lstrip().startswith("UPDATE notifications")]) > 1
     # Who may still join a window is found by looking at everybody who is ready: not where no window is due.
     assert [plan["Query Text"] for plan in plans if "min(notifications.ts)" in plan["Query Text"]] == []
+    assert _squares(plans) == []
+
+
+def test_neither_does_what_hours_and_budgets_look_at(world: World) -> None:
+    source = WORKFLOW.format(to=[f"p{place}" for place in range(PEOPLE)], option="")
+    world.workflow(source, "news/hello.in_app", "news/hello.email", "news/later.in_app")
+    limited(world, "email: 1/day, all: 5/day", schedule="mon-sun 08:00-20:00")
+    plans = _explained(world)
+
+    for id_ in ("E1", "E2", "E3"):
+        world.emit("news", id=id_)
+    world.settle()
+    world.advance(hours=10)
+    world.emit("news", id="E4")
+    world.settle()
+    for hours in (14, 24, 24):
+        world.advance(hours=hours)
+
+    assert world.told() == {("news", "delivered"): 8 * PEOPLE, ("news", "sent"): 4 * PEOPLE}
+    counting = [plan for plan in plans if "UNION ALL" in plan["Query Text"] and "released_at" in plan["Query Text"]]
+    assert [plan for plan in counting if "ix_messages_released" in json.dumps(plan["Plan"])] != []
+    assert _squares(plans) == []
+
+
+def _squares(plans: list[dict[str, Any]]) -> list[tuple[str, float]]:
     looked_at = [(plan["Query Text"], _in_vain(plan["Plan"])) for plan in plans]
-    assert [(text, rows) for text, rows in looked_at if rows > IN_VAIN * PEOPLE] == []
+    return [(text, rows) for text, rows in looked_at if rows > IN_VAIN * PEOPLE]
 
 
 def test_a_claim_is_compiled_once(world: World) -> None:

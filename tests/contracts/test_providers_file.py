@@ -47,7 +47,7 @@ async def test_sending_an_id_again_replaces_its_file(tmp_path: Path) -> None:
     assert read_mime(file.read_bytes()).subject == "Again"
 
 
-@pytest.mark.parametrize("channel", [Channel.EMAIL, Channel.PUSH])
+@pytest.mark.parametrize("channel", [Channel.EMAIL, Channel.PUSH, Channel.SMS])
 async def test_a_folder_that_cannot_be_made_is_tried_again(channel: Channel, tmp_path: Path) -> None:
     (tmp_path / "sent").write_text("in the way")
 
@@ -80,6 +80,36 @@ async def test_a_push_message_is_a_json_file(tmp_path: Path) -> None:
     assert page["token"] == "token-1"
     assert (page["title"], page["body"]) == ("Grüße", "Größe \ud83d")
     assert page["extra"] == {"data": {"task": 7}, "icon": "bell"}
+
+
+async def test_a_text_message_is_a_json_file(tmp_path: Path) -> None:
+    provider, at = FileProvider(settings(tmp_path), Channel.SMS), datetime(2026, 1, 2, 9, 30, tzinfo=UTC)
+
+    with clock.use(clock.Frozen(at)):
+        [outcome] = await provider.send(
+            [mail("+390612345", id="s-1", channel=Channel.SMS, content=Content(None, "Größe"))]
+        )
+
+    assert outcome.kind is OutcomeKind.ACCEPTED
+    assert json.loads((tmp_path / "sent" / "sms" / "s-1.json").read_text()) == {
+        "id": "s-1",
+        "phone": "+390612345",
+        "body": "Größe",
+        "workflow": "welcome",
+        "subscriber": "u1",
+        "attempt": 1,
+        "date": at.isoformat(),
+    }
+
+
+async def test_a_text_message_carries_nothing_but_text(tmp_path: Path) -> None:
+    content = Content(None, "Hi", extra={"image": "cat.png"})
+
+    [outcome] = await FileProvider(settings(tmp_path), Channel.SMS).send([mail(channel=Channel.SMS, content=content)])
+
+    assert outcome == Outcome(
+        OutcomeKind.REJECTED, detail="file cannot carry image; leave it out or use another provider"
+    )
 
 
 async def test_push_content_that_is_not_json_is_rejected(tmp_path: Path) -> None:
@@ -120,6 +150,7 @@ def test_the_setting_chooses_the_provider(email: str, tmp_path: Path) -> None:
     assert {channel: provider.id for channel, provider in found.items()} == {
         Channel.EMAIL: email,
         Channel.PUSH: "file",
+        Channel.SMS: "file",
     }
     assert all(provider.channel is channel for channel, provider in found.items())
 

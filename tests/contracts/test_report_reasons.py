@@ -54,7 +54,7 @@ def test_the_chain_of_a_sent_message_goes_from_the_event_to_the_provider(world: 
         ("matched with people", "workflows that listen to it were asked"),
         (f"notification {notification[:8]}", f"{DIGEST} concerns ada"),
         ("step task (run)", "completed after 2 s"),
-        (f"email {message[:8]} decided", "address ✓ workflow ✓ person ✓ integration ✓ template ✓"),
+        (f"email {message[:8]} decided", "address ✓ workflow ✓ person ✓ integration ✓ template ✓ hours ✓ budget ✓"),
         ("call 1 to smtp", "accepted after 0.25 s"),
         ("email sent", "the provider took it"),
         ("notification completed", ""),

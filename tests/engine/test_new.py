@@ -128,7 +128,7 @@ def test_a_second_workflow_joins_the_first_ones_deployments(tmp_path: Path, monk
     [
         (("Invoice Paid", "--on", "x"), "ID: 'Invoice Paid' is not lower-case-with-hyphens"),
         (("invoice-paid", "--on", "x", "--channels", "email,fax"), "--channels: no channel is called 'fax'"),
-        (("invoice-paid", "--on", "x", "--channels", "sms"), "--channels: sms"),
+        (("invoice-paid", "--on", "x", "--channels", "chat"), "--channels: chat"),
         (("invoice-paid", "--on", "x", "--channels", ","), "--channels: none"),
     ],
 )

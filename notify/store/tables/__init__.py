@@ -15,9 +15,11 @@ from notify.store.tables.log import attempts as attempts
 from notify.store.tables.log import messages as messages
 from notify.store.tables.people import preferences as preferences
 from notify.store.tables.people import subscribers as subscribers
+from notify.store.tables.work import awaited as awaited
 from notify.store.tables.work import fanouts as fanouts
 from notify.store.tables.work import notifications as notifications
 from notify.store.tables.work import steps as steps
+from notify.store.tables.work import throttles as throttles
 from notify.store.tables.work import versions as versions
 from notify.store.tables.work import window_items as window_items
 from notify.store.tables.work import windows as windows

@@ -8,6 +8,7 @@ from notify.store.tables.base import environment, key, metadata, partial_index
 from notify.store.types import Id, Instant, Json
 
 #: What one channel step decided for one person: the notification log, and for in-app the inbox itself.
+#: `released_at` is when a held message was let go.
 messages = sa.Table(
     "messages",
     metadata,
@@ -34,6 +35,7 @@ messages = sa.Table(
     sa.Column("next_attempt_at", Instant),
     sa.Column("attempts", sa.SmallInteger, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("released_at", Instant),
     sa.Column("sent_at", Instant),
     sa.Column("delivered_at", Instant),
     sa.Column("seen_at", Instant),
@@ -41,6 +43,8 @@ messages = sa.Table(
     sa.Index("ix_messages_created", "environment", "created_at"),
     sa.Index("ix_messages_subscriber", "environment", "subscriber", "channel", "created_at"),
     sa.Index("ix_messages_notification", "environment", "notification"),
+    partial_index("ix_messages_held", "environment", "next_attempt_at", where="status = 'held'"),
+    partial_index("ix_messages_released", "environment", "subscriber", "released_at", where="released_at IS NOT NULL"),
     partial_index("ix_messages_queued", "environment", "next_attempt_at", where="status = 'queued'"),
 )
 

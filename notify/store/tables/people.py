@@ -21,6 +21,9 @@ subscribers = sa.Table(
     sa.Column("timezone", sa.Text),
     sa.Column("data", Json, nullable=False),
     sa.Column("channels", Json, nullable=False),
+    sa.Column("schedule", Json),
+    sa.Column("online", sa.Boolean),
+    sa.Column("online_at", Instant),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
 )

@@ -1,0 +1,92 @@
+"""Spending people's budgets: in the transaction that decides, so that two that decide at once never spend twice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from notify.budgets import Spent, longest, room
+from notify.engine.context import Engine
+from notify.engine.system_events import BUDGET_EXCEEDED
+from notify.model import Channel, MessageStatus, Subscriber
+from notify.planning import Reason
+from notify.store import spending
+from notify.workflow import Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A message that would go out now."""
+
+    person: Subscriber
+    channel: Channel
+    priority: int
+    #: None where its workflow is not known here.
+    workflow: Workflow | None
+    #: The name of the event it tells of.
+    event: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What becomes of it: it goes out (queued), waits until an instant (held), or is told in a digest (suppressed)."""
+
+    status: MessageStatus
+    reason: Reason | None = None
+    until: datetime | None = None
+
+
+GOES = Ruling(MessageStatus.QUEUED)
+DIGESTED = Ruling(MessageStatus.SUPPRESSED, Reason.OVER_BUDGET_DIGESTED)
+
+
+def lock(connection: sa.Connection, engine: Engine, people: Collection[str]) -> None:
+    """Keep others from spending these people's budgets; no statement where there are no budgets."""
+    if engine.limits.budgets:
+        spending.lock(connection, engine.environment, people)
+
+
+def spend(
+    connection: sa.Connection, engine: Engine, askings: Sequence[Asking], now: datetime, *, behind: bool
+) -> list[Ruling]:
+    """Rule about messages in their order, whose people are locked: a few statements however many there are.
+
+    With `behind` they come after those that were held until now.
+    """
+    people = keeping(engine, askings)
+    spent = _spent(connection, engine, people, now, behind) if people else {}
+    digests = engine.limits.digests and bool(engine.registry.listening(BUDGET_EXCEEDED))
+    return [_ruling(engine, one, spent.setdefault(one.person.id, []), now, digests) for one in askings]
+
+
+def keeping(engine: Engine, askings: Sequence[Asking]) -> set[str]:
+    """The people of whose budgets is asked."""
+    return {one.person.id for one in askings if _keeps(engine, one)}
+
+
+def _keeps(engine: Engine, one: Asking) -> bool:
+    return engine.limits.keeps_budget(one.workflow, one.channel, one.priority)
+
+
+def _spent(
+    connection: sa.Connection, engine: Engine, people: Collection[str], now: datetime, behind: bool
+) -> dict[str, list[Spent]]:
+    """Another worker's clock may be ahead of ours: what it let out has gone out."""
+    since = now - longest(engine.limits.budgets)
+    found: dict[str, list[Spent]] = {}
+    for row in spending.spent(connection, engine.environment, people, since, due_by=now if behind else None):
+        found.setdefault(row.subscriber, []).append((min(row.at, now), Channel(row.channel)))
+    return found
+
+
+def _ruling(engine: Engine, one: Asking, spent: list[Spent], now: datetime, digests: bool) -> Ruling:
+    """What tells of an overflow is never told of in turn: it would have no end."""
+    at = room(engine.limits.budgets, one.channel, spent, now) if _keeps(engine, one) else now
+    if at > now and digests and one.event != BUDGET_EXCEEDED:
+        return DIGESTED
+    until = engine.limits.opens(one.person, at) if at > now else now
+    spent.append((until, one.channel))
+    return Ruling(MessageStatus.HELD, Reason.OVER_BUDGET, until) if at > now else GOES

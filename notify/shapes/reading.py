@@ -1,0 +1,212 @@
+"""Reading a workflow's steps from the source of its body, and of the functions that it hands its notification to."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import FunctionType
+from typing import Any, cast
+
+from notify.errors import InvalidInput
+from notify.model import Channel, Event, EventKind, Subscriber
+from notify.notification import Notification
+from notify.shapes.shape import Shape, Shown
+from notify.shapes.values import NOTIFICATION, UNKNOWN, Scope, source, text
+from notify.steps import Burst, Collected, Digest, Step
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_NOTHING = Event("", EventKind.EVENT, "", {}, _LONG_AGO, _LONG_AGO)
+#: A notification that is nobody's: it is only asked for steps.
+_NOBODY_S: Notification[Any] = Notification(
+    id="", event=_NOTHING, payload=None, subscriber=Subscriber(""), started_at=_LONG_AGO, parameters={}
+)
+#: What a notification is asked for that is a step.
+METHODS: Mapping[str, inspect.Signature] = {
+    name: inspect.signature(member)
+    for name, member in vars(Notification).items()
+    if not name.startswith("_") and str(getattr(member, "__annotations__", {}).get("return")).startswith("Step[")
+}
+_CHANNELS = frozenset(channel.value for channel in Channel)
+#: Steps that are of the kind of another one.
+_KINDS = {"sleep_until": "sleep"}
+#: Steps that are named after what they are about, unless they are given a key.
+_NAMED_AFTER = ("emit", "trigger", "invoke")
+
+
+def read(body: Callable[..., Any], parameters: Mapping[str, Any]) -> Shape:
+    """The shape of a workflow with this body and these values of its parameters."""
+    reading = _Reading(parameters)
+    reading.follow(body, [NOTIFICATION], {})
+    return Shape(tuple(reading.steps), reading.whole, reading.code.hexdigest())
+
+
+class _Reading:
+    """What has been read so far."""
+
+    def __init__(self, parameters: Mapping[str, Any]) -> None:
+        self.parameters = parameters
+        self.steps: list[Shown] = []
+        self.whole = True
+        self.code = hashlib.sha256()
+        self.groups = 0
+        self.group = 0
+        self._within: list[FunctionType] = []
+
+    def follow(self, called: Any, values: Sequence[Any], named: Mapping[str, Any]) -> None:
+        """Read a function that is called with these values; one that cannot be read leaves the shape in part."""
+        function = inspect.unwrap(called) if callable(called) else None
+        given = _given(function, values, named) if isinstance(function, FunctionType) else None
+        body = source(function) if isinstance(function, FunctionType) else None
+        if not isinstance(function, FunctionType) or body is None or given is None:
+            self.whole = False
+            return
+        if function in self._within:
+            return
+        self.code.update(b"\0".join(ast.dump(statement).encode() for statement in body))
+        self._within.append(function)
+        self._read(Scope(function, body, given, self.parameters), body)
+        self._within.pop()
+
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """What is read within is asked for in one `n.all`."""
+        before, self.groups = self.group, self.groups + 1
+        self.group = self.groups
+        yield
+        self.group = before
+
+    def _read(self, scope: Scope, body: Sequence[ast.stmt]) -> None:
+        self.whole = self.whole and not scope.hides
+        visitor = _Visitor(self, scope)
+        for statement in body:
+            visitor.visit(statement)
+
+
+def _given(function: FunctionType, values: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The values of a function's arguments; None where the call cannot be told, or hides the notification in it."""
+    signature = inspect.signature(function)
+    try:
+        bound = signature.bind_partial(*values, **named)
+    except TypeError:
+        return None
+    wide = [each for each in signature.parameters.values() if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    if any(NOTIFICATION in _within(bound.arguments.get(each.name, ())) for each in wide):
+        return None
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def _within(gathered: Any) -> list[Any]:
+    return list(cast("dict[str, Any]", gathered).values() if isinstance(gathered, dict) else gathered)
+
+
+class _Visitor(ast.NodeVisitor):
+    """Finds, in the order of the source, where the notification is asked for steps or handed on."""
+
+    def __init__(self, reading: _Reading, scope: Scope) -> None:
+        self._reading = reading
+        self._scope = scope
+
+    def visit_Call(self, node: ast.Call) -> None:
+        of = self._scope.value(node.func.value) if isinstance(node.func, ast.Attribute) else None
+        parts = [*node.args, *(keyword.value for keyword in node.keywords)]
+        others = [part for part in parts if self._scope.value(part) is not NOTIFICATION]
+        together = of is NOTIFICATION and isinstance(node.func, ast.Attribute) and node.func.attr == "all"
+        with self._reading.together() if together else nullcontext():
+            for part in others:
+                self.visit(part)
+        if of is NOTIFICATION and isinstance(node.func, ast.Attribute):
+            self._ask(node.func.attr, node)
+        elif len(others) < len(parts):
+            self._hand_on(node)
+        else:
+            self.visit(node.func)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if self._scope.value(node.value) is not NOTIFICATION:
+            self.generic_visit(node)
+        elif node.attr in METHODS:
+            self._reading.whole = False
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if self._scope.value(node) is NOTIFICATION:
+            self._reading.whole = False
+
+    def _ask(self, method: str, node: ast.Call) -> None:
+        if method in METHODS:
+            shown = _shown(method, *self._values(node))
+            self._reading.steps += [replace(one, group=self._reading.group) for one in shown]
+
+    def _hand_on(self, node: ast.Call) -> None:
+        values, named, told = self._values(node)
+        self._reading.follow(self._scope.value(node.func) if told else None, values, named)
+
+    def _values(self, node: ast.Call) -> tuple[list[Any], dict[str, Any], bool]:
+        """The values of the arguments, and whether these are all."""
+        told = not any(isinstance(part, ast.Starred) for part in node.args)
+        values = [self._scope.value(part) for part in node.args] if told else []
+        named = {part.arg: self._scope.value(part.value) for part in node.keywords if part.arg is not None}
+        return values, named, told and len(named) == len(node.keywords)
+
+
+# --- one step -----------------------------------------------------------------------------------
+
+
+def _shown(method: str, values: Sequence[Any], named: Mapping[str, Any], told: bool) -> list[Shown]:
+    try:
+        asked = METHODS[method].bind_partial(None, *values, **named).arguments
+    except TypeError:
+        asked = dict[str, Any]()
+    key = _key(method, asked)
+    if method == "digest":
+        return _digest(key, asked, told)
+    return [Shown(key, method if method in _CHANNELS else _KINDS.get(method, method.replace("_", "")))]
+
+
+def _key(method: str, asked: Mapping[str, Any]) -> str:
+    if method.startswith("is_"):
+        return text(asked.get("at", UNKNOWN))
+    first = text(asked.get(list(METHODS[method].parameters)[1], UNKNOWN))
+    if method in _NAMED_AFTER:
+        key = asked.get("key")
+        return f"{method}:{first}" if key is None else text(key)
+    return f"{first}.{method}" if method in _CHANNELS else first
+
+
+def _digest(key: str, asked: Mapping[str, Any], told: bool) -> list[Shown]:
+    """The digest, and the steps that it asks for itself once it closed."""
+    rest = {name: value for name, value in asked.items() if name not in ("self", "name", "key", "unless", "length")}
+    rest |= asked.get("length", {})
+    made = _made(key, rest) if told else None
+    plain = made or Digest(key, extend=rest.get("extend_to_schedule", False) is not False)
+    unless = print if asked.get("unless") is not None else None
+    rule = {"mode": made.mode.value, **made.rule} if made else None
+    first, *others = _asked_in_turn(plain, unless)
+    return [Shown(first.key, first.kind, rule), *(Shown(one.key, one.kind) for one in others)]
+
+
+def _made(key: str, rest: Mapping[str, Any]) -> Digest | None:
+    """The digest these words ask for, or None where they do not say it all."""
+    if any(value is UNKNOWN for value in rest.values()):
+        return None
+    try:
+        step = _NOBODY_S.digest(key, **rest)
+    except InvalidInput:
+        return None
+    return step if isinstance(step, Digest) else None
+
+
+def _asked_in_turn(digest: Digest, unless: Callable[..., Any] | None) -> list[Step[Any]]:
+    burst = Burst([Collected("", "", _LONG_AGO, {})])
+    awaiting = Digest(digest.key, extend=digest.extend, unless=unless).__await__()
+    asked = [next(awaiting)]
+    try:
+        while True:
+            asked.append(awaiting.send(burst))
+    except StopIteration:
+        return asked

@@ -1,0 +1,157 @@
+"""Joining digest windows: one is open for a key, and whoever comes joins it under the rule it was opened with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from notify.model import new_id
+from notify.store.bulk import Row, given, insert_new
+from notify.store.notifications import suspend
+from notify.store.tables import window_items, windows
+from notify.store.types import among
+from notify.store.windows import CALENDAR, LOOKBACK, OPEN
+
+_W, _I = windows.c, window_items.c
+Place = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """One notification's wish to be digested."""
+
+    notification: str
+    subscriber: str
+    event: str
+    ts: datetime
+    step: str
+    key: str
+    mode: str
+    closes_at: datetime
+    #: How long it collects: `seconds`, and what else its mode knows.
+    rule: Mapping[str, Any] = field(default_factory=lambda: {})
+
+    @property
+    def place(self) -> Place:
+        """What one open window is for, within a workflow."""
+        return (self.subscriber, self.step, self.key)
+
+
+def join(
+    connection: sa.Connection, environment: str, workflow: str, batch: Sequence[Joining], now: datetime
+) -> list[datetime]:
+    """Open or join a window for each, and let their (locked) notifications wait; returns when the windows close.
+
+    Windows are locked in key order: two workers that join the same ones in other orders would deadlock.
+    """
+    joined = _open_or_join(connection, environment, workflow, batch)
+    insert_new(connection, window_items, [_item(environment, one, joined[one.place].id) for one in batch])
+    waiting = [_waiting(one, joined[one.place].id) for one in batch]
+    suspend(connection, environment, waiting, now)
+    closes = {row.id: row.closes_at for row in joined.values()} | _earlier(connection, environment, batch, joined, now)
+    return sorted({closes[row.id] for row in joined.values() if row.mode != CALENDAR})
+
+
+def _waiting(one: Joining, window: str) -> Row:
+    return {"id": one.notification, "wake_at": None, "window": window, "reached_at": one.ts, "tries": 0}
+
+
+def _open_or_join(
+    connection: sa.Connection, environment: str, workflow: str, batch: Sequence[Joining]
+) -> dict[Place, Any]:
+    first: dict[Place, Joining] = {}
+    for one in sorted(batch, key=lambda one: one.ts):
+        first.setdefault(one.place, one)
+    found: dict[Place, Any] = {}
+    # Whoever closes a window between the two statements makes room for another.
+    while missing := [first[place] for place in sorted(first) if place not in found]:
+        insert_new(connection, windows, [_window(environment, workflow, one) for one in missing])
+        found |= _open(connection, environment, workflow, missing)
+    return found
+
+
+def _open(connection: sa.Connection, environment: str, workflow: str, some: Sequence[Joining]) -> dict[Place, Any]:
+    rows = [{"subscriber": one.subscriber, "step": one.step, "key": one.key} for one in some]
+    wanted = given(connection, windows, rows, "subscriber", "step", "key").c
+    query = (
+        sa.select(_W.id, _W.subscriber, _W.step, _W.key, _W.mode, _W.rule, _W.opened_at, _W.closes_at)
+        .where(_W.environment == environment, _W.workflow == workflow, _W.state == OPEN)
+        .where(_W.subscriber == wanted.subscriber, _W.step == wanted.step, _W.key == wanted.key)
+        .order_by(_W.subscriber, _W.step, _W.key)
+        .with_for_update(of=windows)
+    )
+    return {(row.subscriber, row.step, row.key): row for row in connection.execute(query)}
+
+
+def _window(environment: str, workflow: str, one: Joining) -> Row:
+    return {
+        "environment": environment,
+        "id": new_id(),
+        "workflow": workflow,
+        "subscriber": one.subscriber,
+        "step": one.step,
+        "key": one.key,
+        "mode": one.mode,
+        "rule": dict(one.rule),
+        "opened_at": one.ts,
+        "closes_at": one.closes_at,
+        "state": OPEN,
+    }
+
+
+def _item(environment: str, one: Joining, window: str) -> Row:
+    return {
+        "environment": environment,
+        "notification": one.notification,
+        "step": one.step,
+        "window": window,
+        "event": one.event,
+        "ts": one.ts,
+        "withdrawn_at": None,
+    }
+
+
+def _earlier(
+    connection: sa.Connection, environment: str, batch: Sequence[Joining], joined: Mapping[Place, Any], now: datetime
+) -> dict[str, datetime]:
+    """Windows that begin earlier than they did, or are full: each with when it is to be looked at now."""
+    changed: dict[str, Row] = {}
+    for one in batch:
+        row = joined[one.place]
+        known = changed.get(row.id, {"opened_at": row.opened_at, "closes_at": row.closes_at})
+        if one.ts < known["opened_at"]:
+            closes_at = min(known["closes_at"], _closes_at(row, one))
+            changed[row.id] = {"id": row.id, "opened_at": one.ts, "closes_at": closes_at}
+    for row in _full(connection, environment, list(joined.values())):
+        known = changed.get(row.id, {"id": row.id, "opened_at": row.opened_at, "closes_at": row.closes_at})
+        changed[row.id] = known | {"closes_at": min(known["closes_at"], now)}
+    if changed:
+        new = given(connection, windows, [changed[id_] for id_ in sorted(changed)], "id", "opened_at", "closes_at").c
+        earlier = windows.update().where(_W.environment == environment, _W.id == new.id)
+        connection.execute(earlier.values(opened_at=new.opened_at, closes_at=new.closes_at))
+    return {id_: row["closes_at"] for id_, row in changed.items()}
+
+
+def _closes_at(window: Any, one: Joining) -> datetime:
+    """When a window that begins with this one is to be looked at: it keeps the length it was opened with."""
+    if window.mode == CALENDAR:
+        return min(window.closes_at, one.closes_at)
+    return one.ts if window.mode == LOOKBACK else one.ts + timedelta(seconds=window.rule["seconds"])
+
+
+def _full(connection: sa.Connection, environment: str, joined: Sequence[Any]) -> list[Any]:
+    """Of these windows, those that hold as much as they may."""
+    limited = {row.id: row for row in joined if row.rule and "capacity" in row.rule}
+    if not limited:
+        return []
+    query = (
+        sa.select(_I.window, sa.func.count().label("items"))
+        .where(_I.environment == environment, among(_I.window, sorted(limited)), _I.withdrawn_at.is_(None))
+        .group_by(_I.window)
+    )
+    counts = {row.window: row.items for row in connection.execute(query).all()}
+    return [row for id_, row in limited.items() if counts.get(id_, 0) >= row.rule["capacity"]]

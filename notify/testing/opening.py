@@ -1,0 +1,96 @@
+"""Opening a rehearsal: an engine of your workflows over an empty store, and a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+
+from notify import clock, registry
+from notify.channels.memory import MemoryProvider
+from notify.client import Notify
+from notify.engine import runtime
+from notify.engine.context import Engine
+from notify.errors import InvalidInput
+from notify.model import Channel
+from notify.rendering.templates import Templates
+from notify.settings import Settings
+from notify.store.database import Database
+from notify.store.scratch import scratch
+from notify.testing.backstage import hands_for
+from notify.testing.instants import beginning
+from notify.testing.kit import Rehearsal
+
+_REMEDY = "Give `flows` the folder of your workflows, or name it as `notify_flows` in pytest's configuration"
+_SENT_BY_PROVIDERS = (Channel.EMAIL, Channel.SMS, Channel.PUSH)
+
+
+@contextmanager
+def rehearsal(at: str, *, flows: Path | str = "flows") -> Generator[Rehearsal]:
+    """Rehearse the workflows of a folder from an instant on: `rehearsal("2026-03-28 22:00 Europe/Rome")`.
+
+    The real engine over a store in memory; no server, no network, and nobody waits. An exception that leaves the
+    block says, as a note, what was sent and why the rest was not.
+    """
+    now, home = beginning(at)
+    with ExitStack() as stack:
+        stack.enter_context(_one_at_a_time())
+        database = stack.enter_context(scratch())
+        frozen = clock.Frozen(now)
+        stack.enter_context(clock.use(frozen))
+        engine = _engine(database, Path(flows).absolute())
+        notify = Notify(engine.settings, database)
+        notify.registry = engine.registry
+        made = Rehearsal(engine, notify, frozen, home, stack.enter_context(hands_for(engine)))
+        stack.callback(made.close)
+        try:
+            yield made
+        except Exception as error:
+            made.note(error)
+            raise
+
+
+def _engine(database: Database, flows: Path) -> Engine:
+    if not flows.is_dir():
+        raise InvalidInput(field="flows", problem=f"there is no folder {flows}", remedy=_REMEDY)
+    found = registry.load(flows)
+    if found.broken:
+        raise found.broken[0]
+    if not found.workflows:
+        raise InvalidInput(field="flows", problem=f"there is no workflow in {flows}", remedy=_REMEDY)
+    home = Path(database.url.database or "").parent
+    settings = Settings(home=home, database_url=str(database.url), flows=flows)
+    providers = {channel: MemoryProvider(channel) for channel in _SENT_BY_PROVIDERS}
+    contents = runtime.contents(settings, database, _compiled(flows))
+    return Engine(settings, database, found, contents, providers)
+
+
+@cache
+def _templates(flows: Path) -> Templates:
+    return runtime.templates(Settings(home=flows, database_url="", flows=flows))
+
+
+def _compiled(flows: Path) -> Templates:
+    """The folder's templates as they are now; what has not changed since the last rehearsal stays compiled."""
+    found = _templates(flows)
+    found.reload()
+    return found
+
+
+_open = False
+
+
+@contextmanager
+def _one_at_a_time() -> Generator[None]:
+    """The clock belongs to the whole process."""
+    global _open
+    if _open:
+        raise InvalidInput(
+            field="rehearsal", problem="another one is open", remedy="Close it first: there is one clock"
+        )
+    _open = True
+    try:
+        yield
+    finally:
+        _open = False

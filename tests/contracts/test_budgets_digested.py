@@ -1,0 +1,120 @@
+"""What is over a budget may be told in a digest: by the reference workflow, beyond the budget, never in a circle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from notify.model import Channel
+from notify.reports.why import why
+from notify.store.tables import events
+from tests.contracts.limits_world import counted, found, limited, news, schedule, tell
+from tests.world import SHIPPED, World, migrated
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path, migrated(request, request.param)) as made:
+        made.people("ann")
+        yield made
+
+
+@pytest.fixture
+def digesting(world: World) -> World:
+    """A world with the reference workflow that tells of what was too much."""
+    for name in ("overflow_digest.py", "templates/overflow-digest", "templates/_layout.email.j2"):
+        _copy(SHIPPED / name, world.flows / name)
+    _copy(SHIPPED / "templates" / "_parts.email.j2", world.flows / "templates" / "_parts.email.j2")
+    news(world, "good-news")
+    limited(world, "email: 2/day", budget_overflow="digest")
+    return world
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        target.mkdir()
+        for file in source.iterdir():
+            _copy(file, target / file.name)
+    else:
+        target.write_text(source.read_text())
+
+
+def test_what_is_over_the_budget_is_told_in_a_digest_beyond_it(digesting: World) -> None:
+    tell(digesting, 5, "good-news")
+
+    assert counted(digesting) == {("sent", None): 2, ("suppressed", "over_budget_digested"): 3}
+    assert digesting.module("good_news").calls.count(("suppressed", "over_budget_digested", None)) == 3
+    said = digesting.rows(sa.select(events.c.subject, events.c.data).where(events.c.name == "notify/budget.exceeded"))
+    assert {row.subject for row in said} == {"ann"}
+    assert {row.data["message"] for row in said} == {
+        row.id for row in digesting.messages() if row.status == "suppressed"
+    }
+    assert said[0].data | {"message": ""} == {
+        "subscriber": "ann",
+        "channel": "email",
+        "workflow": "good-news",
+        "message": "",
+        "subject": "good-news",
+    }
+
+    digesting.advance(hours=4)
+    assert digesting.told()["overflow-digest", "sent"] == 1
+    assert digesting.told()["overflow-digest", "delivered"] == 1
+    last = digesting.providers[Channel.EMAIL].accepted[-1].content
+    assert last.subject == "3 messages you did not get one by one"
+    assert last.body.count(">good-news <") == 3
+
+
+def test_a_replay_answers_that_it_was_digested(digesting: World) -> None:
+    news(digesting, "good-news", rest='await n.sleep("pause", hours=1)')
+    tell(digesting, 3, "good-news")
+    digesting.restart()
+    digesting.advance(hours=1)
+
+    calls = digesting.module("good_news").calls
+    assert len(calls) == 6
+    assert sorted(calls[:3], key=str) == sorted(calls[3:], key=str)
+
+
+def test_where_nobody_listens_for_an_overflow_it_is_deferred(world: World) -> None:
+    news(world)
+    limited(world, "email: 1/day", budget_overflow="digest")
+    tell(world, 2)
+
+    assert counted(world) == {("sent", None): 1, ("held", "over_budget"): 1}
+
+
+def test_what_tells_of_an_overflow_causes_no_other(world: World) -> None:
+    news(world)
+    news(world, "teller", ', on="notify/budget.exceeded", to="ann"')
+    limited(world, "email: 1/day", budget_overflow="digest")
+    tell(world, 2)
+
+    assert world.told() == {("news", "sent"): 1, ("news", "suppressed"): 1, ("teller", "held"): 1}
+
+
+def test_what_was_held_for_the_night_may_be_digested_in_the_morning(digesting: World) -> None:
+    schedule(digesting, {"mon-sun": "13:00-20:00"})
+    tell(digesting, 5, "good-news")
+    assert found(digesting) == [("held", "quiet_hours")] * 5
+
+    digesting.advance(hours=1)
+    assert counted(digesting) == {("sent", None): 2, ("suppressed", "over_budget_digested"): 3}
+
+    digesting.advance(hours=4)
+    assert "3 messages" in str(digesting.providers[Channel.EMAIL].accepted[-1].content.subject)
+
+
+def test_why_names_the_budget(digesting: World) -> None:
+    tell(digesting, 3, "good-news")
+
+    [over] = [row for row in digesting.messages() if row.status == "suppressed"]
+    answer = why(over.id, database=digesting.notify.database, environment="default")
+    [because] = [link.because for link in answer.chain if link.what.endswith("decided")]
+    assert because.endswith(
+        "hours ✓ budget ✗, the person had got as many messages as the budget allows, so a digest tells of it "
+        "(over_budget_digested)"
+    )
