@@ -8,9 +8,10 @@ import pytest
 
 from notify.engine.calling_off import REASON, called_off
 from notify.store import alarms
-from notify.testing import world
+from notify.testing import rehearsal
 from tests.house.source import ROOT
 
+MONDAY = "2026-03-02 09:00 UTC"
 FLOW = """
 from typing import Any
 from notify.model import Event
@@ -42,38 +43,35 @@ def flows(tmp_path: Path) -> Path:
 
 
 def test_a_cancellation_is_an_event_where_somebody_listens(flows: Path) -> None:
-    with world(flows) as w:
-        told = w.trigger("waits", to="ana")
+    with rehearsal(MONDAY, flows=flows) as r:
+        told = r.trigger("waits", to="ana")
 
-        w.notify.cancel(told)
-        w.settle()
+        r.cancel(told)
 
-        assert [item.body for item in w.inbox("ops")] == ["waits"]
+        assert r.sent("ops").bodies == ["waits"]
 
 
 def test_whoever_waits_for_a_wake_up_that_an_operator_cancelled_is_cancelled(flows: Path) -> None:
-    with world(flows) as w:
-        told = w.trigger("waits", to="ana")
-        with w.engine.database.write() as connection:
-            rung = alarms.all_of(connection, w.engine.environment)
-            assert called_off(connection, w.engine.environment, w.engine.registry, rung) == 1
+    with rehearsal(MONDAY, flows=flows) as r:
+        told = r.trigger("waits", to="ana")
+        with r.engine.database.write() as connection:
+            rung = alarms.all_of(connection, r.engine.environment)
+            assert called_off(connection, r.engine.environment, r.engine.registry, rung) == 1
 
-        w.advance(hours=2)
+        r.advance(hours=2)
 
-        assert w.why(told) == [("waits", "ana", None, "cancelled", REASON)]
-        assert w.inbox("ana") == []
+        assert [(line.status, line.reason) for line in r.notify.outcomes(told).lines] == [("cancelled", REASON)]
+        assert not r.sent("ana")
 
 
 def test_whoever_is_on_call_hears_that_a_workflow_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_ALERT_ON_FAILURE_TO", "ops")
-    with world(ROOT / "flows") as w:
-        w.notify.subscribers.save([{"subscriberId": "ops", "email": "ops@example.com"}])
+    with rehearsal(MONDAY, flows=ROOT / "flows") as r:
+        r.emit("notify/workflow.failed", _failure())
 
-        w.emit("notify/workflow.failed", _failure())
-
-        (alert,) = w.sent("ops")
-        assert "task-assigned" in str(alert.content.subject)
-        assert "it broke" in alert.content.body
+        (alert,) = r.sent("ops", "email")
+        assert "task-assigned" in str(alert.subject)
+        assert "it broke" in alert.body
 
 
 def _failure() -> dict[str, object]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from notify.engine import runtime
-from notify.testing import World, world
+from notify.model import Channel
+from notify.testing import rehearsal
 
+MONDAY = "2026-03-02 09:00 UTC"
 FLOW = """
 from typing import Any
 from notify.workflow import Notification, workflow
@@ -24,34 +26,30 @@ def _written(folder: Path, subject: str) -> None:
     template.write_text("{% block subject %}" + subject + "{% endblock %}{% block body %}…{% endblock %}")
 
 
-def _subjects(w: World, person: str) -> list[str | None]:
-    return [mail.content.subject for mail in w.sent(person)]
-
-
 def test_a_template_changed_while_somebody_waits_changes_only_what_begins_later(tmp_path: Path) -> None:
     (tmp_path / "later.py").write_text(FLOW)
     _written(tmp_path, "as it was")
-    with world(tmp_path) as w:
-        w.notify.subscribers.save([{"subscriberId": who, "email": f"{who}@example.com"} for who in ("ana", "ben")])
-        w.trigger("later", to="ana")
+    with rehearsal(MONDAY, flows=tmp_path) as r:
+        r.trigger("later", to="ana")
 
         _written(tmp_path, "as it is now")
-        w.engine.contents = runtime.contents(w.engine.settings, w.engine.database)
-        w.trigger("later", to="ben")
-        w.advance(days=1)
+        r.engine.contents = runtime.contents(r.engine.settings, r.engine.database)
+        r.trigger("later", to="ben")
+        r.advance("1d")
 
-        assert (_subjects(w, "ana"), _subjects(w, "ben")) == (["as it was"], ["as it is now"])
+        assert (r.sent("ana").subjects, r.sent("ben").subjects) == (["as it was"], ["as it is now"])
 
 
 def test_who_somebody_is_and_what_they_chose_is_read_when_the_step_is_reached(tmp_path: Path) -> None:
     (tmp_path / "later.py").write_text(FLOW)
     _written(tmp_path, "hello")
-    with world(tmp_path) as w:
-        w.notify.subscribers.save([{"subscriberId": "ana", "email": "old@example.com"}])
-        told = w.trigger("later", to=["ana", "ben"])
+    with rehearsal(MONDAY, flows=tmp_path) as r:
+        r.person("ana", email="old@example.com")
+        r.trigger("later", to=["ana", "ben"])
 
-        w.notify.subscribers.save([{"subscriberId": "ana", "email": "new@example.com"}, {"subscriberId": "ben"}])
-        w.advance(days=1)
+        r.person("ana", email="new@example.com")
+        r.person("ben", email=None)
+        r.advance("1d")
 
-        assert [mail.address for mail in w.sent("ana")] == ["new@example.com"]
-        assert ("later", "ben", "email", "skipped", "missing_address") in w.why(told)
+        assert [mail.address for mail in r.providers[Channel.EMAIL].accepted] == ["new@example.com"]
+        assert "later email (hello): skipped, the person has no address for this channel" in r.explain()
