@@ -19,6 +19,7 @@ from tests.world import START, World
 
 SOURCE = """
 from notify import clock
+from notify.steps import Collected
 
 
 async def look(minute: int) -> str:
@@ -35,17 +36,43 @@ async def day(n: Notification[dict[str, Any]]) -> None:
     await n.emit("day/over", {"to": n.subscriber.id})
 
 
+def no_longer(event: Collected) -> str | None:
+    return None
+
+
 @workflow("evening", on="day/over", to=lambda event: event.data["to"])
 async def evening(n: Notification[dict[str, Any]]) -> None:
-    burst = await n.digest("burst", minutes=15)
+    burst = await n.digest("burst", minutes=15, unless=no_longer)
     await n.all(n.email("note", burst=burst), n.push("note", burst=burst))
+
+
+@workflow("asks")
+async def asks(n: Notification[dict[str, Any]]) -> None:
+    await n.throttle("once", hours=5)
+    over, _ = await n.all(
+        n.wait_for_event("over", "day/over", match="to", hours=3), n.wait_for_event("rain", "rain/fell", minutes=70)
+    )
+    answer = await n.invoke("answers", {"asked": over.data["to"]})
+    await n.push("note", answer=answer)
+
+
+@workflow("answers")
+async def answers(n: Notification[dict[str, Any]]) -> str:
+    return n.payload["asked"]
 
 
 @workflow("code", delivery="at_most_once")
 async def code(n: Notification[dict[str, Any]]) -> None:
     await n.email("note")
 """
-TEMPLATES = ("day/note.in_app", "day/note.email", "evening/note.email", "evening/note.push", "code/note.email")
+TEMPLATES = (
+    "day/note.in_app",
+    "day/note.email",
+    "evening/note.email",
+    "evening/note.push",
+    "code/note.email",
+    "asks/note.push",
+)
 CALLED_OFF = "called-off"
 #: How far the clock goes before each phase.
 PHASES = tuple(timedelta(minutes=minutes) for minutes in (0, 2, 10, 60, 20))
@@ -59,6 +86,8 @@ def prepare(world: World) -> None:
     world.emit("day/began", {"to": ["ann"]})
     world.trigger("day", "cid", transaction_id=CALLED_OFF)
     world.trigger("code", "ann")
+    for _ in range(2):
+        world.trigger("asks", "bob", {"to": "bob"})
 
 
 def play(world: World, phase: int, run: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run) -> None:
@@ -105,6 +134,8 @@ class End:
             "notifications": sa.select(n.id, n.workflow, n.subscriber, n.status, n.reason).order_by(n.id),
             "steps": sa.select(s.notification, s.key, s.kind, s.state, s.value).order_by(s.notification, s.key),
             "windows": sa.select(w.carrier, w.subscriber, w.state, w["items"], w.closes_at).order_by(w.carrier),
+            "awaited": sa.select(tables.awaited.c.notification, tables.awaited.c.step),
+            "throttles": sa.select(tables.throttles.c.key, tables.throttles.c["count"]),
             "items": sa.select(i.notification, i.step, i.event, i.withdrawn_at).order_by(i.notification),
         }
         return End(

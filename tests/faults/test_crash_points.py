@@ -121,12 +121,18 @@ def test_the_undisturbed_run_uses_all_there_is(watched: Recorder) -> None:
         ("completed", None),
         ("merged", "merged_into_digest"),
         ("cancelled", "cancelled"),
+        ("completed", "throttled"),
+        ("completed", "nothing_sent"),
     }
     assert {kind for _, _, kind, _, _ in end.rows["steps"]} == {
         "run",
         "sleep",
         "emit",
         "digest",
+        "recheck",
+        "throttle",
+        "waitforevent",
+        "invoke",
     }
     assert {message[1] for message in end.messages.values()} == {"in_app", "email", "push"}
     assert set(end.accepted.values()) == {1}
