@@ -248,6 +248,7 @@ def _queued(row: Mapping[str, Any], one: Verdict) -> Queued:
         one.content,
         row["delivery"],
         attempts=0,
+        priority=row["priority"],
     )
 
 

@@ -68,7 +68,8 @@ def _take(connection: sa.Connection, environment: str, engine: Engine, token: st
     settled = [_settled(one, names.get(one.channel, ""), unknown, now) for one in lost]
     messages.settle(connection, environment, token, settled)
     counted = [replace(one, attempts=one.attempts + 1) if one.id in interrupted else one for one in taken]
-    return [one for one in counted if one.id not in {gone.id for gone in lost}]
+    left = [one for one in counted if one.id not in {gone.id for gone in lost}]
+    return release.in_hours(connection, engine, token, left, now)
 
 
 def _no_provider(connection: sa.Connection, environment: str, token: str, queued: Sequence[Queued]) -> None:

@@ -17,9 +17,28 @@ from notify.engine.system_events import budget_exceeded
 from notify.model import Channel, Event, EventKind, MessageStatus, Subscriber
 from notify.planning import Choices, Reason, why_not
 from notify.store import events, held, people
+from notify.store.messages import Queued
 
 #: Messages let go in one transaction.
 PAGE = 500
+
+
+def in_hours(
+    connection: sa.Connection, engine: Engine, token: str, taken: Sequence[Queued], now: datetime
+) -> list[Queued]:
+    """Of claimed messages those that may go at this hour; what was begun late, or is tried again, keeps hours too."""
+    limits, workflows = engine.limits, engine.registry.workflows
+    keeping = [one for one in taken if limits.keeps_hours(workflows.get(one.workflow), one.channel, one.priority)]
+    known = people.load(connection, engine.environment, {one.subscriber for one in keeping}) if keeping else {}
+    opening = {one.id: limits.opens(known.get(one.subscriber) or Subscriber(one.subscriber), now) for one in keeping}
+    rows = [
+        {"id": id_, "reason": Reason.QUIET_HOURS, "next_attempt_at": opens}
+        for id_, opens in opening.items()
+        if opens > now
+    ]
+    held.hold(connection, engine.environment, token, rows)
+    late = {row["id"] for row in rows}
+    return [one for one in taken if one.id not in late]
 
 
 async def let_go(engine: Engine, limit: int = PAGE) -> int:

@@ -72,6 +72,23 @@ def settle(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> 
         )
 
 
+def hold(connection: sa.Connection, environment: str, token: str, rows: Sequence[Row]) -> None:
+    """Let messages claimed under `token` wait instead: rows of `id`, `reason`, `next_attempt_at`."""
+    if rows:
+        new = given(connection, messages, rows, "id", "reason", "next_attempt_at").c
+        connection.execute(
+            messages.update()
+            .where(_M.environment == environment, _M.id == new.id, _M.claim == token)
+            .values(
+                status=MessageStatus.HELD,
+                reason=new.reason,
+                next_attempt_at=new.next_attempt_at,
+                claim=None,
+                lease_until=None,
+            )
+        )
+
+
 def waiting(connection: sa.Connection, environment: str) -> Any:
     """How many are held, and until when the first of them is: a row of number, until."""
     until = sa.func.min(_M.next_attempt_at).label("until")

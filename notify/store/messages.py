@@ -30,6 +30,7 @@ class Queued:
     content: Content
     delivery: Delivery
     attempts: int
+    priority: int
 
 
 def add(connection: sa.Connection, environment: str, rows: Sequence[Row], token: str, lease: timedelta) -> set[str]:
@@ -89,6 +90,7 @@ def queued(row: Any) -> Queued:
         Content(**row.content),
         Delivery(row.delivery),
         row.attempts,
+        row.priority,
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from notify.engine import delivery, idle, local
 from notify.engine.context import Engine
-from notify.model import Channel, Preference
+from notify.model import Channel, Outcome, OutcomeKind, Preference
 from notify.reports import present
 from notify.reports.why import why
 from notify.store import log, people
@@ -75,6 +75,29 @@ def test_a_worker_that_comes_too_late_holds_it_until_the_next_opening(world: Wor
 
     world.at(datetime(2026, 1, 19, 9, tzinfo=UTC))
     assert by_channel(world)["email"] == ("sent", None)
+
+
+@pytest.mark.parametrize("options", ["", ", critical=True"])
+def test_what_is_tried_again_after_the_hours_waits_for_the_morning(world: World, options: str) -> None:
+    hello(world, options)
+    busy = iter([Outcome(OutcomeKind.RETRY, detail="busy")])
+    world.providers[Channel.EMAIL].script = lambda _: next(busy, Outcome(OutcomeKind.ACCEPTED))
+    world.clock.at = OPENING + timedelta(hours=9, seconds=-1)
+    world.trigger("hello", "ann")
+    world.settle()
+    first = email(world)
+    world.advance(seconds=10)
+
+    assert (first.status, first.attempts, first.error) == ("queued", 1, "busy")
+    if options:
+        assert by_channel(world)["email"] == ("sent", None)
+        return
+    held = email(world)
+    assert (held.status, held.reason, held.attempts, held.claim) == ("held", "quiet_hours", 1, None)
+    assert (held.next_attempt_at, held.error) == (datetime(2026, 1, 19, 9, tzinfo=UTC), "busy")
+    world.at(datetime(2026, 1, 19, 9, tzinfo=UTC))
+    assert (email(world).status, email(world).attempts) == ("sent", 2)
+    assert [call.attempt for call in world.providers[Channel.EMAIL].calls] == [1, 2]
 
 
 def test_hours_that_were_changed_meanwhile_are_those_that_hold(world: World) -> None:
