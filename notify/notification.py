@@ -149,7 +149,7 @@ class Notification(Generic[P]):
 
         `match` is a path at which both events have an equal value ("userId"), or an expression over this
         notification's `event` and the other one, `async`: `event.data.userId == async.data.userId`. An event that
-        came after this notification's own, before the wait began, counts too; each is given to one wait only.
+        came after this notification's own, before the wait began, counts too; waits one after the other get one each.
         """
         field = f"wait_for_event({key!r})"
         if match is not None:

@@ -15,12 +15,12 @@ from notify import clock, intake
 from notify.engine import authors
 from notify.engine.context import Engine
 from notify.engine.driver import LOST, WAITS, Answer, Request
-from notify.engine.wanted import want_alarms
 from notify.errors import InvalidInput, NotifyError, StepFailed, described
 from notify.facts import is_bulk, with_history
 from notify.model import Event, StepState, derive
 from notify.steps import Emit, Run, Step, Trigger
 from notify.store import events, memos, notifications
+from notify.store.wanted import want_alarms
 from notify.timing import retry_at
 from notify.workflow import Workflow
 

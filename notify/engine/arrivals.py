@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from hashlib import sha256
@@ -12,11 +12,10 @@ import sqlalchemy as sa
 
 from notify.engine.driver import Answer, Request
 from notify.engine.ends import End, delayed
-from notify.engine.wanted import want_alarms
 from notify.expressions import Expression, canonical, expression, path_value, seen
 from notify.model import Event, EventKind, JsonObject, Remembered, StepState
 from notify.steps import WaitForEvent
-from notify.store import alarms, awaiting, events
+from notify.store import alarms, awaiting, events, memos
 from notify.timing import later
 
 #: What only one process does at a time, as the lease says: giving events to those they concern.
@@ -41,7 +40,8 @@ def expect(
     if not requests:
         return []
     stored = _stored(connection, environment, requests, now)
-    found = [None if request.past else _first(request, stored) for request in requests]
+    given = _given(connection, environment, requests) if stored else {}
+    found = [None if request.past else _first(request, stored, given) for request in requests]
     ends = [_end(request, event, now) for request, event in zip(requests, found, strict=True)]
     rows = [_expected(workflow, request, end.until) for request, end in zip(requests, ends, strict=True) if end.until]
     awaiting.expect(connection, environment, [row for row in rows if row is not None])
@@ -80,6 +80,7 @@ def _expected(workflow: str, request: Request, until: datetime) -> dict[str, Any
             "expression": step.match,
             "since": claimed.event.ts,
             "until": until,
+            "reached_at": claimed.own_time,
         }
     )
 
@@ -144,20 +145,26 @@ def _texts(path: str, requests: Sequence[Request]) -> tuple[str, set[str]] | Non
     return (below, values) if root == "data" and below else None
 
 
-def _first(request: Request, stored: Stored) -> Event | None:
-    """The first that matches and that no earlier wait of this notification has been given."""
+def _first(request: Request, stored: Stored, given: Mapping[str, set[str]]) -> Event | None:
+    """The first that matches and that no other wait of this notification has been given."""
     step, own = _wait(request), request.claimed.event
     match = _match(step)
     key = _key(match, own)
-    given = set(_given(request.claimed.memo.values())) | {own.uid}
+    taken = given.get(request.claimed.id, set()) | {own.uid}
     for event in stored.get((step.name, key), ()) if key is not None else ():
-        if event.ts >= own.ts and event.uid not in given and (match is None or match.holds(own, event)):
+        if event.ts >= own.ts and event.uid not in taken and (match is None or match.holds(own, event)):
             return event
     return None
 
 
-def _given(memory: Any) -> Iterator[str]:
-    for one in memory:
+def _given(connection: sa.Connection, environment: str, requests: Sequence[Request]) -> dict[str, set[str]]:
+    """Which events the waits of these notifications were given, a moment ago too."""
+    memory = memos.recall(connection, environment, sorted({request.claimed.id for request in requests}))
+    return {id_: set(_events(steps.values())) for id_, steps in memory.items()}
+
+
+def _events(remembered: Iterable[Remembered]) -> Iterator[str]:
+    for one in remembered:
         if one.kind == WaitForEvent.__name__.lower() and one.value and one.value.get("event"):
             yield one.value["event"]["uid"]
 
@@ -177,14 +184,13 @@ def meet(connection: sa.Connection, environment: str, batch: Sequence[Event], no
     by_key: dict[tuple[str, str], list[Any]] = {}
     for row in waiting:
         by_key.setdefault((row.name, row.key), []).append(row)
-    met: dict[tuple[str, str], Event] = {}
+    met: dict[tuple[str, str], dict[str, Any]] = {}
     for event, key in keyed:
         for row in by_key.get((event.name, key), ()):
-            if (row.notification, row.step) not in met and _is_for(row, known[row.event], event):
-                met[row.notification, row.step] = event
-    rows = [_met(place, event) for place, event in sorted(met.items())]
-    for workflow, instants in awaiting.meet(connection, environment, rows, now).items():
-        want_alarms(connection, environment, workflow, instants, now)
+            place = (row.notification, row.step)
+            if place not in met and _is_for(row, known[row.event], event):
+                met[place] = _met(row, event)
+    awaiting.meet(connection, environment, [met[place] for place in sorted(met)], now)
 
 
 def _is_for(row: Any, own: Event, event: Event) -> bool:
@@ -192,10 +198,10 @@ def _is_for(row: Any, own: Event, event: Event) -> bool:
     return in_time and (row.expression is None or expression(row.expression, "match").holds(own, event))
 
 
-def _met(place: tuple[str, str], event: Event) -> dict[str, Any]:
-    notification, step = place
-    over = {"state": StepState.COMPLETED, "value": {"event": kept(event)}, "reached_at": event.ts}
-    return {"notification": notification, "key": step} | over
+def _met(row: Any, event: Event) -> dict[str, Any]:
+    """An event from before the wait takes nobody back in their own time."""
+    over = {"state": StepState.COMPLETED, "value": {"event": kept(event)}}
+    return {"notification": row.notification, "key": row.step, "reached_at": max(event.ts, row.reached_at)} | over
 
 
 # --- as a step remembers it ---------------------------------------------------------------------

@@ -17,7 +17,6 @@ from notify.engine.calling_off import call_off_held
 from notify.engine.context import Engine
 from notify.engine.driver import Ending, Player, drive
 from notify.engine.heartbeat import heartbeat
-from notify.engine.wanted import want_alarms
 from notify.engine.work import Stage, Tally, Work, with_memos
 from notify.errors import described
 from notify.matching import payload_of
@@ -25,6 +24,7 @@ from notify.model import Claimed, NotificationStatus, Remembered, Subscriber, ne
 from notify.steps import WAITING
 from notify.store import alarms, backlog, closing, events, messages, notifications, people, windows
 from notify.store.collected import Item
+from notify.store.wanted import want_alarms
 from notify.workflow import Notification, Workflow
 
 #: Notifications driven together.
@@ -42,7 +42,8 @@ class Scope:
     """What a batch run may take: everything ready of its workflow, or one trigger's."""
 
     event: str | None = None
-    #: Done first in the transaction that claims, so that nobody else can claim what it made ready.
+    #: Done first in the transaction that claims, so that nobody else can claim what it made ready. Where it answers
+    #: something true there may be more of it.
     before: Callable[[sa.Connection], object] | None = None
     #: Whether to begin no further round, and whether what is held is not to happen at all.
     stop: Callable[[], bool] = lambda: False
@@ -151,7 +152,7 @@ async def _drive_claimed(
 ) -> bool:
     claimed = await engine.write(_claim, engine, workflow, token, scope)
     if not claimed.notifications:
-        return False
+        return claimed.more
     tally.notifications.update(one.id for one in claimed.notifications)
     tally.people.update(one.subscriber for one in claimed.notifications)
     performer = Work(
@@ -182,13 +183,14 @@ class _Claim:
     people: dict[str, Subscriber]
     #: What the author had named the versions these notifications started with.
     named: Mapping[str, str] = field(default_factory=lambda: {})
+    #: Nobody could be claimed, but there may be more to make ready.
+    more: bool = False
 
 
 def _claim(
     connection: sa.Connection, environment: str, engine: Engine, workflow: Workflow, token: str, scope: Scope
 ) -> _Claim:
-    if scope.before is not None:
-        scope.before(connection)
+    more = scope.before is not None and bool(scope.before(connection))
     taken = notifications.claim(
         connection,
         environment,
@@ -203,7 +205,7 @@ def _claim(
     if scope.event is None and len(taken) < BATCH:
         taken += broadcast.reach(connection, environment, engine, workflow, token, BATCH - len(taken))
     if not taken:
-        return _Claim([], {}, {})
+        return _Claim([], {}, {}, more=more)
     memo, bursts = with_memos(connection, environment, taken)
     known = people.load(connection, environment, [one.subscriber for one in taken])
     named = engine.contents.named(connection, workflow.id, (one.version for one in taken))

@@ -102,15 +102,15 @@ async def artifact(key: str | None, rows: Sequence[dict[str, Any]], description:
 
 def close_calendar(
     engine: Engine, workflow: Workflow, since: datetime | None, until: datetime | None, closed: list[int]
-) -> Callable[[sa.Connection], None]:
+) -> Callable[[sa.Connection], int]:
     """Closes what is due (or what `since` and `until` ask for) in the claiming transaction; appends how many."""
 
-    def close(connection: sa.Connection) -> None:
-        closed.append(
-            closing.close_calendar(
-                connection, engine.environment, workflow.id, now=clock.now(), since=since, until=until
-            )
+    def close(connection: sa.Connection) -> int:
+        count = closing.close_calendar(
+            connection, engine.environment, workflow.id, now=clock.now(), since=since, until=until
         )
+        closed.append(count)
+        return count
 
     return close
 

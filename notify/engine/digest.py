@@ -18,12 +18,12 @@ from notify.engine.decide import payload_of
 from notify.engine.driver import LOST, WAITS, Answer, Request
 from notify.engine.system_events import announce_cancelled
 from notify.engine.wait import memory
-from notify.engine.wanted import want_alarms
 from notify.facts import bulk, is_bulk
 from notify.model import Claimed, DigestMode, Remembered, StepState
 from notify.steps import Burst, Collected, Digest, Recheck, Unless
 from notify.store import collected, joining, memos, notifications, people
 from notify.store.joining import Joining
+from notify.store.wanted import want_alarms
 from notify.timing import next_slot
 from notify.workflow import Workflow
 

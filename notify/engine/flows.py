@@ -177,11 +177,10 @@ class Run:
                 if time.monotonic() - started > LONGEST:
                     return
 
-    def _failed_before(self, before: Callable[[sa.Connection], object] | None) -> Callable[[sa.Connection], None]:
-        def take_up(connection: sa.Connection) -> None:
+    def _failed_before(self, before: Callable[[sa.Connection], object] | None) -> Callable[[sa.Connection], object]:
+        def take_up(connection: sa.Connection) -> object:
             retries.take_up(connection, self.engine.environment, self.flow_run)
-            if before is not None:
-                before(connection)
+            return None if before is None else before(connection)
 
         return take_up
 

@@ -13,7 +13,6 @@ from notify import intake
 from notify.engine.context import Engine
 from notify.engine.driver import Answer, Ending, Request
 from notify.engine.ends import End, delayed
-from notify.engine.wanted import want_alarms
 from notify.errors import NotifyError, StepFailed, described
 from notify.model import Event, JsonObject, NotificationStatus, Remembered, StepState, derive
 from notify.steps import Invoke
@@ -81,6 +80,7 @@ def _expected(request: Request, until: datetime) -> dict[str, Any]:
         "expression": None,
         "since": claimed.event.ts,
         "until": until,
+        "reached_at": claimed.own_time,
     }
 
 
@@ -95,8 +95,7 @@ def ended(connection: sa.Connection, environment: str, over: Sequence[Ending], n
         place = {"notification": row.notification, "key": row.step, "reached_at": now}
         rows.append(place | _outcome(called[row.key], row.step))
     if rows:
-        for workflow, instants in awaiting.meet(connection, environment, rows, now).items():
-            want_alarms(connection, environment, workflow, instants, now)
+        awaiting.meet(connection, environment, rows, now)
 
 
 def _outcome(ending: Ending, step: str) -> dict[str, Any]:

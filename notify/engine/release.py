@@ -29,7 +29,7 @@ def in_hours(
     """Of claimed messages those that may go at this hour; what was begun late, or is tried again, keeps hours too."""
     limits, workflows = engine.limits, engine.registry.workflows
     keeping = [one for one in taken if limits.keeps_hours(workflows.get(one.workflow), one.channel, one.priority)]
-    known = people.load(connection, engine.environment, {one.subscriber for one in keeping}) if keeping else {}
+    known = people.load(connection, engine.environment, sorted({one.subscriber for one in keeping})) if keeping else {}
     opening = {one.id: limits.opens(known.get(one.subscriber) or Subscriber(one.subscriber), now) for one in keeping}
     rows = [
         {"id": id_, "reason": Reason.QUIET_HOURS, "next_attempt_at": opens}

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from notify import clock
 from notify.engine.context import Engine
-from notify.engine.wanted import want_alarms
 from notify.store import alarms, backlog, notifications, throttles, windows
+from notify.store.wanted import want_alarms
 from notify.timing import WIDEST
 
 

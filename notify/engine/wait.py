@@ -14,10 +14,10 @@ from notify.engine.context import Engine
 from notify.engine.driver import LOST, Answer, Request
 from notify.engine.ends import ANYBODY, End, end_of
 from notify.engine.system_events import announce_cancelled
-from notify.engine.wanted import want_alarms
 from notify.model import Subscriber
 from notify.steps import Invoke, Sleep, WaitForEvent
 from notify.store import memos, notifications, people
+from notify.store.wanted import want_alarms
 from notify.workflow import Workflow
 
 

@@ -17,7 +17,6 @@ from notify.engine.audience import Audience
 from notify.engine.context import Engine
 from notify.engine.driver import Answer, Ending, Request
 from notify.engine.system_events import system_events
-from notify.engine.wanted import want_alarms
 from notify.errors import Halted
 from notify.facts import is_bulk
 from notify.model import Channel, Claimed, MessageStatus, Remembered, Subscriber
@@ -36,9 +35,10 @@ from notify.steps import (
     Throttle,
     WaitForEvent,
 )
-from notify.store import collected, events, memos, notifications
+from notify.store import collected, events, memos, notifications, withdrawals
 from notify.store.collected import Item
 from notify.store.messages import Queued
+from notify.store.wanted import want_alarms
 from notify.timing import retry_at
 from notify.workflow import Workflow
 
@@ -227,6 +227,7 @@ def record(
     mine = notifications.lock(connection, environment, [ending.claimed.id for ending in endings], token)
     kept = [ending for ending in endings if ending.claimed.id in mine]
     now = clock.now()
+    withdrawals.never_waited(connection, environment, [one.claimed.id for one in kept if one.waits], now)
     over = [ending for ending in kept if not ending.again]
     rows = [{"id": one.claimed.id, "status": one.status, "reason": one.reason, "error": one.error} for one in over]
     notifications.finish(connection, environment, rows, now, flow_run)

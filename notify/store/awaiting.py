@@ -12,6 +12,7 @@ from notify.model import NotificationStatus, StepState
 from notify.store.bulk import Row, given, upsert
 from notify.store.tables import awaited, notifications, steps
 from notify.store.types import among
+from notify.store.wanted import want_alarms
 
 _A, _N, _S = awaited.c, notifications.c, steps.c
 #: Stands for the name of an event where a notification waits for the end of one it called; `key` is its transaction.
@@ -19,9 +20,9 @@ INVOKED = "notify/invoked"
 
 
 def expect(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> None:
-    """Note waits: rows of `notification`, `step`, `workflow`, `name`, `key`, `expression`, `since`, `until`."""
+    """Note waits: rows of `notification`, `step`, `workflow` and what else `awaited` has."""
     whole = [row | {"environment": environment} for row in rows]
-    upsert(connection, awaited, whole, ["name", "key", "expression", "since", "until"])
+    upsert(connection, awaited, whole, ["name", "key", "expression", "since", "until", "reached_at"])
 
 
 def names(connection: sa.Connection, environment: str, some: Collection[str]) -> set[str]:
@@ -47,13 +48,11 @@ def waiting(connection: sa.Connection, environment: str, keys: Sequence[tuple[st
     return list(connection.execute(query))
 
 
-def meet(
-    connection: sa.Connection, environment: str, rows: Sequence[Row], now: datetime
-) -> Mapping[str, Sequence[datetime]]:
+def meet(connection: sa.Connection, environment: str, rows: Sequence[Row], now: datetime) -> None:
     """Let steps be over with what they waited for: rows of `notification`, `key`, `state`, `value` or `error`, and of
-    `reached_at`, the instant at which it came.
+    `reached_at`, how far that brings the notification.
 
-    Whoever waits for nothing else becomes ready; for the others, by workflow, the instants at which they wake.
+    Whoever waits for nothing else becomes ready; for the others alarms are wanted.
     """
     ids = {row["notification"] for row in rows}
     locked = (
@@ -64,10 +63,10 @@ def meet(
     )
     workflows = {row.id: row.workflow for row in connection.execute(locked)}
     kept = [row for row in rows if row["notification"] in workflows]
-    if not kept:
-        return {}
-    _settle(connection, environment, kept, now)
-    return _rouse(connection, environment, kept, workflows)
+    if kept:
+        _settle(connection, environment, kept, now)
+        for workflow, instants in _rouse(connection, environment, kept, workflows).items():
+            want_alarms(connection, environment, workflow, instants, now)
 
 
 def _settle(connection: sa.Connection, environment: str, rows: Sequence[Row], now: datetime) -> None:
@@ -97,7 +96,7 @@ def _rouse(
             "id": id_,
             "status": NotificationStatus.WAITING if id_ in left else NotificationStatus.READY,
             "wake_at": left.get(id_),
-            "reached_at": left.get(id_, at),
+            "reached_at": max(at, left.get(id_, at)),
         }
         for id_, at in sorted(reached.items())
     ]

@@ -52,14 +52,15 @@ def _names(workflows: sa.Select[Any], workflow: Any) -> sa.ColumnElement[bool]:
 def undecided_before(connection: sa.Connection, environment: str, workflow: str) -> datetime | None:
     """How far the one that may still join a window of this workflow, and is farthest behind, has come in its own time.
 
-    Broadcasts create some.
+    Broadcasts create some, and whoever sleeps may be being woken by somebody else.
     """
     mine = sa.and_(_N.environment == environment, _N.workflow == workflow)
     # A probe of an index each: those who never waited by priority, those who did, and the few at work.
     fresh = sa.select(_N.ts).where(mine, _N.status == READY, _N.reached_at.is_(None)).order_by(_N.ts).limit(1)
     woken = sa.select(sa.func.min(_N.reached_at)).where(mine, _N.status == READY, _N.reached_at.is_not(None))
     at_work = sa.select(sa.func.min(sa.func.coalesce(_N.reached_at, _N.ts))).where(mine, _N.status == RUNNING)
-    probes = [*(fresh.where(_N.priority == priority.value) for priority in Priority), woken, at_work]
+    asleep = sa.select(sa.func.min(_N.wake_at)).where(mine, _N.status == WAITING)
+    probes = [*(fresh.where(_N.priority == priority.value) for priority in Priority), woken, at_work, asleep]
     row = connection.execute(sa.select(*(probe.scalar_subquery() for probe in probes))).one()
     found = [*row, fanouts.oldest(connection, environment, workflow)]
     return min((ts for ts in found if ts is not None), default=None)

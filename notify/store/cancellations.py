@@ -45,10 +45,11 @@ def by_transaction(
     # Events first: one that is being matched is waited for, and its notifications are seen by what follows.
     withdrawn = events.cancel(connection, environment, transaction_id, now)
     fanouts.cancel(connection, environment, transaction_id, now)
-    ids = _cancel(connection, environment, sa.and_(mine, _N.status.in_(LIVE)), reason, now)
+    live = _cancel(connection, environment, sa.and_(mine, _N.status.in_(LIVE)), reason, now)
     ended = sa.select(_N.id).where(_N.environment == environment, mine, _N.status.not_in(LIVE))
     rest = recalls.recall(connection, environment, list(connection.execute(ended).scalars()), reason)
-    return Cancelled(ids, _collecting(connection, environment, ids), rest, withdrawn)
+    collecting = _collecting(connection, environment, live.notifications)
+    return live._replace(collecting=collecting, messages=live.messages + rest, events=withdrawn)
 
 
 def _collecting(connection: sa.Connection, environment: str, ids: Sequence[str]) -> int:
@@ -83,7 +84,7 @@ def sleepers(
         _within(windows.c.closes_at, after, until),
     )
     due = sa.or_(_within(_N.wake_at, after, until), sa.and_(_N.wake_at.is_(None), _N.window.in_(closing)))
-    return _cancel(connection, environment, sa.and_(waiting, due), reason, now)
+    return _cancel(connection, environment, sa.and_(waiting, due), reason, now).notifications
 
 
 def _within(column: sa.ColumnElement[Any], after: datetime | None, until: datetime) -> sa.ColumnElement[bool]:
@@ -93,7 +94,7 @@ def _within(column: sa.ColumnElement[Any], after: datetime | None, until: dateti
 def held(connection: sa.Connection, environment: str, token: str, reason: str, now: datetime) -> list[str]:
     """Cancel what is claimed under `token`; returns the ids."""
     mine = sa.and_(_N.status == NotificationStatus.RUNNING, _N.claim == token)
-    return _cancel(connection, environment, mine, reason, now)
+    return _cancel(connection, environment, mine, reason, now).notifications
 
 
 def undelivered(connection: sa.Connection, environment: str, token: str, reason: str) -> int:
@@ -106,18 +107,22 @@ def undelivered(connection: sa.Connection, environment: str, token: str, reason:
 
 def _cancel(
     connection: sa.Connection, environment: str, mine: sa.ColumnElement[bool], reason: str, now: datetime
-) -> list[str]:
-    ids = list(
-        connection.execute(
-            notifications.update()
-            .where(_N.environment == environment, mine)
-            .values(**_cancelled(reason, now))
-            .returning(_N.id)
-        ).scalars()
-    )
-    withdraw_cancelled(connection, environment, ids, now)
-    _recall(connection, environment, ids, reason)
-    return ids
+) -> Cancelled:
+    ids = _locked(connection, environment, mine)
+    gone = notifications.update().where(_N.environment == environment, among(_N.id, ids), mine)
+    found = list(connection.execute(gone.values(**_cancelled(reason, now)).returning(_N.id)).scalars()) if ids else []
+    withdraw_cancelled(connection, environment, found, now)
+    return Cancelled(found, messages=_recall(connection, environment, found, reason))
+
+
+def _locked(connection: sa.Connection, environment: str, mine: sa.ColumnElement[bool]) -> list[str]:
+    """Those of whom something holds, in the order in which everybody locks.
+
+    Locked first and asked again: what somebody else was about to say of them, a window that closes above all, is seen
+    only by a statement that begins after that.
+    """
+    query = sa.select(_N.id).where(_N.environment == environment, mine).order_by(_N.id).with_for_update()
+    return list(connection.execute(query).scalars())
 
 
 def _cancelled(reason: str, now: datetime) -> Row:
@@ -125,22 +130,22 @@ def _cancelled(reason: str, now: datetime) -> Row:
     return {"status": status, "reason": reason, "finished_at": now, "claim": None, "lease_until": None, "wake_at": None}
 
 
-def _recall(connection: sa.Connection, environment: str, ids: Sequence[str], reason: str) -> None:
+def _recall(connection: sa.Connection, environment: str, ids: Sequence[str], reason: str) -> int:
     """Messages nobody has tried to send yet go no further; those with a provider are not recalled.
 
-    Locked first: whoever begins a call holds the message while it writes the attempt, which is looked for after that.
+    Returns how many of them waited, in nobody's hands. Locked first: whoever begins a call holds the message while it
+    writes the attempt, which is looked for after that.
     """
     mine = sa.and_(messages.c.environment == environment, among(messages.c.notification, ids))
     waits = messages.c.status.in_([MessageStatus.QUEUED, MessageStatus.HELD])
     untried = sa.and_(mine, waits, messages.c.attempts == 0)
-    found = sa.select(messages.c.id).where(untried).order_by(messages.c.id).with_for_update()
-    locked = list(connection.execute(found).scalars())
+    found = sa.select(messages.c.id, messages.c.claim).where(untried).order_by(messages.c.id).with_for_update()
+    locked = connection.execute(found).all()
     called = sa.exists().where(attempts.c.environment == environment, attempts.c.message == messages.c.id)
-    connection.execute(
-        messages.update()
-        .where(messages.c.environment == environment, among(messages.c.id, locked), sa.not_(called))
-        .values(status=MessageStatus.CANCELLED, reason=reason, claim=None)
-    )
+    mine = sa.and_(messages.c.environment == environment, among(messages.c.id, [row.id for row in locked]))
+    gone = messages.update().where(mine, sa.not_(called))
+    connection.execute(gone.values(status=MessageStatus.CANCELLED, reason=reason, claim=None))
+    return sum(row.claim is None for row in locked)
 
 
 def candidates(connection: sa.Connection, environment: str, workflow: str, keys: Sequence[str]) -> list[Any]:
@@ -162,6 +167,7 @@ def by_event(connection: sa.Connection, environment: str, reasons: dict[str, str
     One that has not come to its first wait is only marked: it was due before the cancelling event, so it runs up to
     that wait as it would have run live, and ends there.
     """
+    _locked(connection, environment, among(_N.id, list(reasons)))
     for reason in sorted(set(reasons.values())):
         ids = [id_ for id_, why in reasons.items() if why == reason]
         mine = sa.and_(_N.environment == environment, among(_N.id, ids), _N.status.in_(LIVE), _CANCELLABLE)

@@ -31,6 +31,9 @@ def close_due(connection: sa.Connection, environment: str, workflow: str, *, hor
     while found := _first_due(connection, environment, workflow, horizon):
         until = min(horizon, _others_begin_to_end(connection, environment, workflow, found[0].step) or horizon)
         due = [window for window in found if window.step == found[0].step and window.closes_at <= until]
+        if not due:
+            # Somebody else has the window that ends first: whoever carries it may join one of these.
+            return 0
         closed = _close(connection, environment, due, _split_at(connection, environment, due, until), now)
         if closed:
             return closed
@@ -68,13 +71,17 @@ def close_calendar(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> int:
-    """Close calendar windows that are due, with everything they hold.
+    """Close calendar windows that are due, with everything they hold: a page of them, of which some hold something.
 
     With `since` or `until`, whatever they hold between the two, due or not.
     """
-    due = _calendar_due(environment, workflow, now, since, until)
-    due = due.order_by(_W.closes_at, _W.id).limit(WINDOWS).with_for_update(skip_locked=True)
-    return _close(connection, environment, connection.execute(due).all(), _cut(since, until), now)
+    page = _calendar_due(environment, workflow, now, since, until)
+    page = page.order_by(_W.closes_at, _W.id).limit(WINDOWS).with_for_update(skip_locked=True)
+    while due := connection.execute(page).all():
+        closed = _close(connection, environment, due, _cut(since, until), now)
+        if closed or since is not None or until is not None:
+            return closed
+    return 0
 
 
 Split = Callable[[Any, list[Any]], Sequence[Part]]

@@ -31,6 +31,27 @@ def withdraw_cancelled(connection: sa.Connection, environment: str, ids: Sequenc
     awaiting.answer_callers(connection, environment, gone, {"state": StepState.FAILED, "error": error}, now)
 
 
+def never_waited(connection: sa.Connection, environment: str, ids: Sequence[str], now: datetime) -> None:
+    """What locked notifications began to wait for does not stand: tried again, they ask for it anew."""
+    if not ids:
+        return
+    awaiting.forget(connection, environment, ids)
+    waiting = sa.and_(_S.environment == environment, among(_S.notification, ids), _S.state == StepState.DELAYED)
+    kept = steps.update().where(waiting).values(state=StepState.FAILED, finished_at=now)
+    connection.execute(window_items.delete().where(_I.environment == environment, _begun(ids)))
+    connection.execute(kept)
+
+
+def _begun(ids: Sequence[str]) -> sa.ColumnElement[bool]:
+    waiting = sa.exists().where(
+        _S.environment == _I.environment,
+        _S.notification == _I.notification,
+        _S.key == _I.step,
+        _S.state == StepState.DELAYED,
+    )
+    return sa.and_(among(_I.notification, ids), waiting)
+
+
 def cancelled(connection: sa.Connection, environment: str, ids: Sequence[str]) -> list[Any]:
     """Of `ids`, those that were cancelled: rows of id, workflow, subscriber, event."""
     query = sa.select(_N.id, _N.workflow, _N.subscriber, _N.event).where(

@@ -124,3 +124,23 @@ def test_an_event_ends_queued_retries_of_what_it_matches(
 def test_a_rule_that_cannot_say_which_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(InvalidInput, match="cancel_on paper/burnt"):
         CancelOn("paper/burnt", **given)
+
+
+def test_a_message_that_waits_for_the_hours_of_its_person_is_counted_beside_who_sleeps(world: World) -> None:
+    world.workflow(
+        """
+        @workflow("both")
+        async def both(n: Notification[dict[str, Any]]) -> None:
+            await n.email("hello")
+            await n.sleep("rest", hours=1)
+        """,
+        "both/hello.email",
+    )
+    world.notify.subscribers.schedule("ann", {"mon-fri": "22:00-23:00"})
+    both = world.trigger("both", "ann", {}).transaction_id
+    world.settle()
+    assert statuses(world) == [("held", "quiet_hours")]
+
+    said = world.notify.cancel(both)
+
+    assert (said.waiting, said.messages, statuses(world)) == (1, 1, [("cancelled", "cancelled")])

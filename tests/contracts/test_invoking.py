@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from notify.store.tables import awaited, notifications
-from tests.world import World, migrated
+from notify.store.tables import alarms, awaited, notifications
+from tests.world import START, World, migrated
 
 BOTH = """
 @workflow("caller", retries=0)
@@ -115,3 +116,23 @@ def test_what_cannot_be_called_fails_the_step(world: World) -> None:
     [row] = world.notifications()
     assert row.status == "failed"
     assert "nobody" in row.error["message"]
+
+
+def test_who_waits_on_when_the_one_that_was_called_is_cancelled_has_an_alarm_for_that(world: World) -> None:
+    world.workflow(
+        BOTH.format(body='await n.sleep("rest", hours=3)', options="").replace(
+            'calls.append(await n.invoke("called", {"of": n.payload["of"]}, timeout="1d"))',
+            'await n.all(n.invoke("called", {}, timeout="1d"), n.sleep("least", hours=5))',
+        )
+    )
+    world.trigger("caller", "ann", {"of": 20})
+    world.settle()
+    [called] = world.notifications("called")
+    with world.notify.database.write() as connection:
+        connection.execute(alarms.delete())
+
+    assert world.notify.cancel(called.transaction_id) == 1
+
+    assert {row.bucket for row in world.rows(sa.select(alarms.c.bucket))} == {START + timedelta(hours=5)}
+    world.advance(hours=5)
+    assert [str(said) for said in world.module().calls] == ["Step 'invoke:called' failed: what it called was cancelled"]

@@ -190,20 +190,24 @@ def test_each_of_several_has_a_time_of_its_own(world: World) -> None:
     assert world.module().calls == [[None, None]]
 
 
-def test_two_waits_after_each_other_get_an_event_each(world: World) -> None:
-    world.workflow("""
-    @workflow("welcome", on="user/joined", to=lambda event: event.data["user"])
-    async def welcome(n: Notification[dict[str, Any]]) -> None:
-        first = await n.wait_for_event("first", "did/a", match="user", hours=1)
-        second = await n.wait_for_event("second", "did/a", match="user", hours=1)
-        calls.append([one and one.data["n"] for one in (first, second)])
-    """)
-    happen(world, "user/joined", user="ann")
-    world.settle()
-    happen(world, "did/a", user="ann", n=1)
-    world.settle()
-    assert world.module().calls == []
-    happen(world, "did/a", user="ann", n=2)
+AFTER_EACH_OTHER = """
+@workflow("welcome", on="user/joined", to=lambda event: event.data["user"])
+async def welcome(n: Notification[dict[str, Any]]) -> None:
+    first = await n.wait_for_event("first", "did/a", match="user", hours=1)
+    second = await n.wait_for_event("second", "did/a", match="user", hours=1)
+    calls.append([one and one.data["n"] for one in (first, second)])
+"""
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_two_waits_after_each_other_get_an_event_each(world: World, stored: bool) -> None:
+    world.workflow(AFTER_EACH_OTHER)
+    world.advance(minutes=10)
+    for minute, name in enumerate(("user/joined", "did/a", "did/a")):
+        happen(world, name, minute, user="ann", n=minute)
+        if not stored:
+            world.settle()
+            assert world.module().calls == ([[1, 2]] if minute == 2 else [])
     world.settle()
 
     assert world.module().calls == [[1, 2]]

@@ -165,7 +165,8 @@ window_items = sa.Table(
 )
 
 #: What a notification waits for: an event of this name, later than `since` and before `until`, whose value is `key` and
-#: of which `expression` holds. Gone once it is met or given up.
+#: of which `expression` holds. `reached_at` is how far it had come when it began to wait. Gone once it is met or given
+#: up.
 awaited = sa.Table(
     "awaited",
     metadata,
@@ -178,6 +179,7 @@ awaited = sa.Table(
     sa.Column("expression", sa.Text),
     sa.Column("since", Instant, nullable=False),
     sa.Column("until", Instant, nullable=False),
+    sa.Column("reached_at", Instant, nullable=False),
     sa.Index(None, "environment", "name", "key"),
 )
 

@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("expression", sa.Text(), nullable=True),
         sa.Column("since", Instant(), nullable=False),
         sa.Column("until", Instant(), nullable=False),
+        sa.Column("reached_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("environment", "notification", "step", name=op.f("pk_awaited")),
     )
     op.create_index(op.f("ix_awaited_environment_name_key"), "awaited", ["environment", "name", "key"])
