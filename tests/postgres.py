@@ -21,8 +21,9 @@ import sqlalchemy as sa
 
 from tests.eventually import eventually_sync
 
-#: For tests that never kill the server: nothing is forced to the disk.
-FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
+#: For tests that never kill the server: nothing is forced to the disk, and no plan depends on when tables were looked
+#: at in the background.
+FAST = ("fsync=off", "full_page_writes=off", "synchronous_commit=off", "autovacuum=off")
 _ALWAYS = ("listen_addresses=", "max_connections=200", "timezone=UTC")
 
 # Waits until a process is gone, however it went, then takes the server with it.
