@@ -127,15 +127,16 @@ def _greeting(settings: Settings, host: Host, *, paste: bool = False) -> str:
 
 
 def farewell(idle: Idle) -> str:
-    """What still waits, a line each."""
+    """Whether all is done that can be done now, and what still waits, a line each."""
+    said = "Idle" if idle.idle else "Stopped before all was done"
     if not idle.waiting:
-        return "Idle: nothing waits."
+        return f"{said}: nothing waits." if idle.idle else f"{said}."
     lines = [
         f"  {one.what}: {one.count:,} waiting"
         + (f", the first until {one.until:%-d %b %Y %H:%M} UTC" if one.until else "")
         for one in idle.waiting
     ]
-    return "\n".join(["Idle. Still waiting:", *lines])
+    return "\n".join([f"{said}. Still waiting:", *lines])
 
 
 async def _watch(engine: Engine, worker: NotifyWorker, say: Say) -> None:
