@@ -16,6 +16,8 @@ FAILED = "notify/workflow.failed"
 FINISHED = "notify/workflow.finished"
 CANCELLED = "notify/workflow.cancelled"
 BUDGET_EXCEEDED = "notify/budget.exceeded"
+#: The workflow that tells people of it, by its id: whoever else listens tells them nothing.
+OVERFLOW_DIGEST = "overflow-digest"
 _PREFIX = "notify/workflow."
 #: Characters of a message's title that an event of ours has at most.
 TITLE = 200

@@ -79,21 +79,60 @@ def test_a_replay_answers_that_it_was_digested(digesting: World) -> None:
     assert sorted(calls[:3], key=str) == sorted(calls[3:], key=str)
 
 
-def test_where_nobody_listens_for_an_overflow_it_is_deferred(world: World) -> None:
+@pytest.mark.parametrize("others", ["", "statistics"], ids=["nobody", "only statistics"])
+def test_where_no_overflow_digest_listens_it_is_deferred(world: World, others: str) -> None:
     news(world)
+    if others:
+        news(world, others, ', on="notify/budget.exceeded", to="admin"')
     limited(world, "email: 1/day", budget_overflow="digest")
     tell(world, 2)
 
-    assert counted(world) == {("sent", None): 1, ("held", "over_budget"): 1}
+    assert world.told() == {("news", "sent"): 1, ("news", "held"): 1}
+    world.advance(days=1)
+    assert world.told() == {("news", "sent"): 2}
+
+
+def _no_digest(world: World, *channels: str, workflow: str | None = "overflow-digest") -> None:
+    for channel in channels:
+        world.notify.preferences.set("ann", workflow, channel, False)
+
+
+def test_whom_no_digest_would_reach_gets_later_what_is_too_much(digesting: World) -> None:
+    _no_digest(digesting, "email", "in_app")
+    tell(digesting, 3, "good-news")
+
+    assert counted(digesting) == {("sent", None): 2, ("held", "over_budget"): 1}
+    digesting.advance(days=1)
+    assert digesting.told() == {("good-news", "sent"): 3}
+
+
+def test_who_has_neither_an_address_nor_an_inbox_for_the_digest_gets_it_later(digesting: World) -> None:
+    news(digesting, "bad-news", rest='await n.push("hi")')
+    digesting.template("bad-news/hi.push", "{% block subject %}bad{% endblock %}{% block body %}news{% endblock %}")
+    digesting.people("ann", email=None)
+    _no_digest(digesting, "in_app", workflow=None)
+    limited(digesting, "push: 1/day", budget_overflow="digest")
+    tell(digesting, 2, "bad-news")
+
+    assert digesting.told() == {("bad-news", "skipped"): 2, ("bad-news", "sent"): 1, ("bad-news", "held"): 1}
+
+
+def test_one_channel_of_the_digest_is_enough(digesting: World) -> None:
+    _no_digest(digesting, "email")
+    tell(digesting, 3, "good-news")
+    digesting.advance(hours=4)
+
+    assert counted(digesting)["suppressed", "over_budget_digested"] == 1
+    assert digesting.notify.inbox("ann").count() == 1
 
 
 def test_what_tells_of_an_overflow_causes_no_other(world: World) -> None:
     news(world)
-    news(world, "teller", ', on="notify/budget.exceeded", to="ann"')
+    news(world, "overflow-digest", ', on="notify/budget.exceeded", to="ann"')
     limited(world, "email: 1/day", budget_overflow="digest")
     tell(world, 2)
 
-    assert world.told() == {("news", "sent"): 1, ("news", "suppressed"): 1, ("teller", "held"): 1}
+    assert world.told() == {("news", "sent"): 1, ("news", "suppressed"): 1, ("overflow-digest", "held"): 1}
 
 
 def test_what_was_held_for_the_night_may_be_digested_in_the_morning(digesting: World) -> None:
