@@ -14,8 +14,8 @@ from notify.store.tables import events, messages, notifications
 from notify.store.types import among
 
 _M, _N, _E = messages.c, notifications.c, events.c
-_NAMES = ("id", "notification", "workflow", "subscriber", "channel", "priority", "address", "created_at")
-_CHANGES = ("status", "reason", "next_attempt_at", "released_at")
+_NAMES = ("id", "notification", "workflow", "subscriber", "channel", "priority", "created_at")
+_CHANGES = ("status", "reason", "address", "next_attempt_at", "released_at")
 
 
 def is_due(environment: Any, now: Any) -> sa.ColumnElement[bool]:
@@ -43,8 +43,8 @@ def take(
     """Up to `limit` whose time has come and that nobody else has, in order, locked until the transaction ends.
 
     With `ids` only of these.
-    Rows of the message's id, notification, workflow, subscriber, channel, priority, address, created_at and title,
-    and of its event's kind, name and data.
+    Rows of the message's id, notification, workflow, subscriber, channel, priority, created_at and title, and of
+    its event's kind, name and data.
     """
     about = sa.and_(_N.environment == _M.environment, _N.id == _M.notification)
     told = sa.and_(_E.environment == _N.environment, _E.uid == _N.event)
@@ -62,7 +62,9 @@ def take(
 
 
 def settle(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> None:
-    """Write what became of taken messages: rows of `id`, `status`, `reason`, `next_attempt_at`, `released_at`."""
+    """Write what became of taken messages: rows of `id`, `status`, `reason`, `address`, `next_attempt_at`,
+    `released_at`.
+    """
     if rows:
         new = given(connection, messages, rows, "id", *_CHANGES).c
         connection.execute(

@@ -61,6 +61,35 @@ def test_who_switched_the_channel_off_meanwhile_is_not_told(world: World) -> Non
     }
 
 
+def test_it_goes_to_the_addresses_of_the_morning(world: World) -> None:
+    hello(world)
+    world.trigger("hello", "ann")
+    world.settle()
+
+    devices = {"providerId": "fcm", "credentials": {"deviceTokens": ["phone", "tablet"]}}
+    world.people("ann", email="ann@elsewhere.example", channels=[devices])
+    world.at(OPENING)
+
+    assert by_channel(world)["email"] == by_channel(world)["push"] == ("sent", None)
+    assert email(world).address == "ann@elsewhere.example"
+    assert [call.address for call in world.providers[Channel.EMAIL].calls] == ["ann@elsewhere.example"]
+    assert [call.address for call in world.providers[Channel.PUSH].calls] == ["phone", "tablet"]
+
+
+def test_whose_address_is_gone_by_then_is_not_told(world: World) -> None:
+    hello(world)
+    world.trigger("hello", "ann")
+    world.settle()
+
+    world.people("ann", email=None, channels=[])
+    world.at(OPENING)
+
+    gone = ("skipped", "missing_address")
+    assert by_channel(world) == {"in_app": ("delivered", None), "email": gone, "push": gone}
+    assert email(world).address is None
+    assert world.providers[Channel.EMAIL].calls == []
+
+
 def test_a_worker_that_comes_too_late_holds_it_until_the_next_opening(world: World) -> None:
     hello(world)
     world.trigger("hello", "ann")
