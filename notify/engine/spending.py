@@ -11,10 +11,11 @@ import sqlalchemy as sa
 from notify.budgets import Spent, longest, room
 from notify.channels import catalog
 from notify.engine.context import Engine
-from notify.engine.system_events import BUDGET_EXCEEDED, OVERFLOW_DIGEST
+from notify.engine.system_events import OVERFLOW_DIGEST
 from notify.model import Channel, MessageStatus, Subscriber
 from notify.planning import Choices, Reason, why_not
 from notify.store import people, spending
+from notify.store.overflows import BUDGET_EXCEEDED
 from notify.workflow import Workflow
 
 

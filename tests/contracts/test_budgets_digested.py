@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from notify.engine import batch, match
+from notify.engine.work import Quietly, Tally
 from notify.model import Channel
 from notify.reports.why import why
+from notify.store.audit import audit
 from notify.store.tables import events
+from notify.workflow import Workflow
 from tests.contracts.limits_world import counted, found, limited, news, schedule, tell
 from tests.world import SHIPPED, World, migrated
 
@@ -145,6 +150,64 @@ def test_what_was_held_for_the_night_may_be_digested_in_the_morning(digesting: W
 
     digesting.advance(hours=4)
     assert "3 messages" in str(digesting.providers[Channel.EMAIL].accepted[-1].content.subject)
+
+
+def _told_four(world: World) -> list[str]:
+    transactions = [world.trigger("good-news", "ann").transaction_id for _ in range(4)]
+    world.settle()
+    return transactions
+
+
+def test_what_was_cancelled_is_told_in_no_digest(digesting: World) -> None:
+    cancelled = [str(digesting.notify.cancel(one, "no news")) for one in _told_four(digesting)]
+    digesting.advance(hours=4)
+
+    assert sorted(cancelled) == ["0 cancelled"] * 2 + ["1 cancelled: 1 to be sent later"] * 2
+    assert counted(digesting) == {("sent", None): 2, ("cancelled", "no news"): 2}
+    assert digesting.statuses("overflow-digest") == [("cancelled", "no news")] * 2
+    assert digesting.notify.inbox("ann").count(unread=False) == 0
+    with digesting.notify.database.read() as connection:
+        assert audit(connection, "default", {}, now=digesting.clock.at).clean
+
+
+def test_the_digest_tells_of_what_was_not_cancelled(digesting: World) -> None:
+    _told_four(digesting)
+    [first, _] = [row.transaction_id for row in digesting.messages() if row.status == "suppressed"]
+    digesting.notify.cancel(first)
+    digesting.advance(hours=4)
+
+    assert [item.subject for item in digesting.notify.inbox("ann").list()] == ["1 message you did not get one by one"]
+
+
+def test_what_is_cancelled_before_its_event_was_matched_is_told_in_no_digest(digesting: World) -> None:
+    _unmatched(digesting)
+    transactions = {row.transaction_id for row in digesting.messages() if row.status == "suppressed"}
+    assert sum(digesting.notify.cancel(one) for one in transactions) == 2
+    digesting.advance(hours=4)
+
+    assert counted(digesting) == {("sent", None): 2, ("cancelled", "cancelled"): 2}
+    assert digesting.notifications("overflow-digest") == []
+
+
+def _unmatched(world: World) -> None:
+    """Two messages are over the budget, and what says so lies in the store."""
+    for _ in range(4):
+        world.trigger("good-news", "ann")
+    work = world.engine.registry.workflow("good-news")
+    asyncio.run(_decided(world, work))
+
+
+async def _decided(world: World, workflow: Workflow) -> None:
+    await match.match_page(world.engine)
+    await batch.work(world.engine, workflow, Quietly(), Tally(), batch.Scope())
+
+
+def test_what_a_digest_has_told_is_not_cancelled_any_more(digesting: World) -> None:
+    transactions = _told_four(digesting)
+    digesting.advance(hours=4)
+
+    assert [int(digesting.notify.cancel(one)) for one in transactions] == [0] * 4
+    assert counted(digesting)["suppressed", "over_budget_digested"] == 2
 
 
 def test_why_names_the_budget(digesting: World) -> None:
