@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from notify.store.types import among
 
 _M, _N, _E = messages.c, notifications.c, events.c
 _NAMES = ("id", "notification", "workflow", "subscriber", "channel", "priority", "created_at")
+_HOURS = "quiet_hours"
 _CHANGES = ("status", "reason", "address", "next_attempt_at", "released_at")
 
 
@@ -89,6 +90,17 @@ def hold(connection: sa.Connection, environment: str, token: str, rows: Sequence
                 lease_until=None,
             )
         )
+
+
+def look_again(connection: sa.Connection, environment: str, people: Collection[str], now: datetime) -> None:
+    """Let what waits for these people's hours be ruled about now, for their hours are others."""
+    if not people:
+        return
+    waits = sa.and_(_M.environment == environment, _M.status == MessageStatus.HELD, _M.reason == _HOURS)
+    theirs = sa.and_(waits, among(_M.subscriber, people), _M.next_attempt_at > now)
+    locked = sa.select(_M.id).where(theirs).order_by(_M.id).with_for_update()
+    if found := list(connection.execute(locked).scalars()):
+        connection.execute(messages.update().where(waits, among(_M.id, found)).values(next_attempt_at=now))
 
 
 def waiting(connection: sa.Connection, environment: str) -> Any:
