@@ -45,7 +45,8 @@ class Subscribers:
     def schedule(self, subscriber: str, hours: Any) -> JsonObject | None:
         """When messages may reach a person: weekly hours in their own zone, or None for always; returns what is kept.
 
-        Hours are `{"isEnabled": true, "weeklySchedule": {…}}` or "mon-fri 09:00-17:00". NotFound if nobody has this id.
+        Hours are `{"isEnabled": true, "weeklySchedule": {…}}` or `{"mon-fri": "09:00-17:00"}`. NotFound if nobody has
+        this id. What waits for them is looked at again.
         """
         kept = intake.parse_schedule(hours, "schedule")
         with self.database.write() as connection:

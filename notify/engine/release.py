@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify import clock
+from notify.channels import catalog
 from notify.engine import spending
 from notify.engine.context import Engine
 from notify.engine.spending import Asking, Ruling
@@ -55,20 +56,22 @@ def _let_go(connection: sa.Connection, environment: str, engine: Engine, due: Se
     spending.lock(connection, engine, {row.subscriber for row in due})
     now = clock.now()
     rows = held.take(connection, environment, now, limit, [row.id for row in due] if engine.limits.budgets else None)
-    rulings = _rulings(connection, engine, rows, now)
-    held.settle(connection, environment, [_row(row, rulings[row.id], now) for row in rows])
+    facts = _Facts.read(connection, engine, rows)
+    rulings = _rulings(connection, engine, facts, rows, now)
+    held.settle(connection, environment, [_row(row, rulings[row.id], facts.addresses(row), now) for row in rows])
     digested = [row for row in rows if rulings[row.id].status is MessageStatus.SUPPRESSED]
     if digested:
         events.accept(connection, environment, [_exceeded(row, now) for row in digested])
     return len(rows)
 
 
-def _row(row: Any, ruling: Ruling, now: datetime) -> dict[str, Any]:
+def _row(row: Any, ruling: Ruling, addresses: Sequence[str], now: datetime) -> dict[str, Any]:
     released = now if ruling.status is MessageStatus.QUEUED else None
     return {
         "id": row.id,
         "status": ruling.status,
         "reason": ruling.reason,
+        "address": "\n".join(addresses) or None,
         "next_attempt_at": released or ruling.until,
         "released_at": released,
     }
@@ -78,9 +81,10 @@ def _exceeded(row: Any, now: datetime) -> Event:
     return budget_exceeded(row.id, row.workflow, row.subscriber, Channel(row.channel), row.title, now)
 
 
-def _rulings(connection: sa.Connection, engine: Engine, rows: Sequence[Any], now: datetime) -> dict[str, Ruling]:
+def _rulings(
+    connection: sa.Connection, engine: Engine, facts: _Facts, rows: Sequence[Any], now: datetime
+) -> dict[str, Ruling]:
     """What becomes of each, by message: whoever may be told now asks for room in the person's budgets."""
-    facts = _Facts.read(connection, engine, rows)
     asking: dict[str, Asking] = {}
     rulings: dict[str, Ruling] = {}
     for row in rows:
@@ -126,16 +130,22 @@ class _Facts:
 
     def asking(self, row: Any) -> Asking:
         """The message as it asks for room."""
-        person = self.known.get(row.subscriber) or Subscriber(row.subscriber)
         workflow = self.engine.registry.workflows.get(row.workflow)
-        return Asking(person, Channel(row.channel), row.priority, workflow, row.name)
+        return Asking(self._person(row), Channel(row.channel), row.priority, workflow, row.name)
+
+    def addresses(self, row: Any) -> Sequence[str]:
+        """Where it reaches the person now."""
+        return catalog.address(Channel(row.channel), self._person(row))
+
+    def _person(self, row: Any) -> Subscriber:
+        return self.known.get(row.subscriber) or Subscriber(row.subscriber)
 
     def _why_not(self, row: Any) -> Reason | None:
         workflow, channel = self.engine.registry.workflows.get(row.workflow), Channel(row.channel)
         return why_not(
             row.subscriber,
             channel,
-            addresses=row.address.split("\n"),
+            addresses=self.addresses(row),
             workflow=workflow.preferences if workflow else {},
             critical=workflow is not None and workflow.critical,
             choices=self.choices[row.workflow, row.channel],

@@ -9,11 +9,13 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from notify.budgets import Spent, longest, room
+from notify.channels import catalog
 from notify.engine.context import Engine
-from notify.engine.system_events import BUDGET_EXCEEDED
+from notify.engine.system_events import OVERFLOW_DIGEST
 from notify.model import Channel, MessageStatus, Subscriber
-from notify.planning import Reason
-from notify.store import spending
+from notify.planning import Choices, Reason, why_not
+from notify.store import people, spending
+from notify.store.overflows import BUDGET_EXCEEDED
 from notify.workflow import Workflow
 
 
@@ -56,10 +58,10 @@ def spend(
 
     With `behind` they come after those that were held until now.
     """
-    people = keeping(engine, askings)
-    spent = _spent(connection, engine, people, now, behind) if people else {}
-    digests = engine.limits.digests and bool(engine.registry.listening(BUDGET_EXCEEDED))
-    return [_ruling(engine, one, spent.setdefault(one.person.id, []), now, digests) for one in askings]
+    keep = keeping(engine, askings)
+    spent = _spent(connection, engine, keep, now, behind) if keep else {}
+    told = _told_in_digest(connection, engine, [one.person for one in askings if one.person.id in keep])
+    return [_ruling(engine, one, spent.setdefault(one.person.id, []), now, told) for one in askings]
 
 
 def keeping(engine: Engine, askings: Sequence[Asking]) -> set[str]:
@@ -71,21 +73,47 @@ def _keeps(engine: Engine, one: Asking) -> bool:
     return engine.limits.keeps_budget(one.workflow, one.channel, one.priority)
 
 
+def _told_in_digest(connection: sa.Connection, engine: Engine, some: Sequence[Subscriber]) -> set[str]:
+    """Of these people those whom the overflow digest would reach on one of its channels: a statement."""
+    teller = engine.registry.workflows.get(OVERFLOW_DIGEST)
+    if not engine.limits.digests or teller is None or BUDGET_EXCEEDED not in teller.on or not some:
+        return set()
+    chosen = people.chosen(connection, engine.environment, [one.id for one in some], teller.id)
+    told: set[str] = set()
+    for channel in {channel for _, channel in engine.contents.messages(teller.id)}:
+        if channel is Channel.IN_APP or channel in engine.providers:
+            choices = Choices.of(chosen, channel)
+            told |= {one.id for one in some if _reaches(teller, channel, one, choices)}
+    return told
+
+
+def _reaches(teller: Workflow, channel: Channel, person: Subscriber, choices: Choices) -> bool:
+    reason = why_not(
+        person.id,
+        channel,
+        addresses=catalog.address(channel, person),
+        workflow=teller.preferences,
+        critical=teller.critical,
+        choices=choices,
+    )
+    return reason is None
+
+
 def _spent(
-    connection: sa.Connection, engine: Engine, people: Collection[str], now: datetime, behind: bool
+    connection: sa.Connection, engine: Engine, keep: Collection[str], now: datetime, behind: bool
 ) -> dict[str, list[Spent]]:
     """Another worker's clock may be ahead of ours: what it let out has gone out."""
     since = now - longest(engine.limits.budgets)
     found: dict[str, list[Spent]] = {}
-    for row in spending.spent(connection, engine.environment, people, since, due_by=now if behind else None):
+    for row in spending.spent(connection, engine.environment, keep, since, due_by=now if behind else None):
         found.setdefault(row.subscriber, []).append((min(row.at, now), Channel(row.channel)))
     return found
 
 
-def _ruling(engine: Engine, one: Asking, spent: list[Spent], now: datetime, digests: bool) -> Ruling:
+def _ruling(engine: Engine, one: Asking, spent: list[Spent], now: datetime, told: Collection[str]) -> Ruling:
     """What tells of an overflow is never told of in turn: it would have no end."""
     at = room(engine.limits.budgets, one.channel, spent, now) if _keeps(engine, one) else now
-    if at > now and digests and one.event != BUDGET_EXCEEDED:
+    if at > now and one.person.id in told and one.event != BUDGET_EXCEEDED:
         return DIGESTED
     until = engine.limits.opens(one.person, at) if at > now else now
     spent.append((until, one.channel))

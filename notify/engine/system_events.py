@@ -11,11 +11,13 @@ from notify.engine.driver import Ending
 from notify.model import Channel, Event, EventKind, JsonObject, NotificationStatus, derive
 from notify.registry import Registry
 from notify.store import events, withdrawals
+from notify.store.overflows import BUDGET_EXCEEDED, exceeded
 
 FAILED = "notify/workflow.failed"
 FINISHED = "notify/workflow.finished"
 CANCELLED = "notify/workflow.cancelled"
-BUDGET_EXCEEDED = "notify/budget.exceeded"
+#: The workflow that tells people of `notify/budget.exceeded`, by its id: whoever else listens tells them nothing.
+OVERFLOW_DIGEST = "overflow-digest"
 _PREFIX = "notify/workflow."
 #: Characters of a message's title that an event of ours has at most.
 TITLE = 200
@@ -92,7 +94,7 @@ def budget_exceeded(
     message: str, workflow: str, subscriber: str, channel: Channel, title: str | None, now: datetime
 ) -> Event:
     """One a message that goes out no more; `subject` is its subject line, or how its text begins."""
-    uid = derive("system", BUDGET_EXCEEDED, message)
+    uid = exceeded(message)
     line = (title or "").strip().partition("\n")[0]
     data = {
         "subscriber": subscriber,

@@ -31,7 +31,7 @@ class Cancelled(NamedTuple):
 
     notifications: list[str]
     collecting: int = 0
-    #: Messages that waited for another attempt, or for the person's hours.
+    #: Messages that waited for another attempt, for the person's hours, or to be told in an overflow's digest.
     messages: int = 0
     #: Events that waited for their time.
     events: int = 0
@@ -47,7 +47,7 @@ def by_transaction(
     fanouts.cancel(connection, environment, transaction_id, now)
     live = _cancel(connection, environment, sa.and_(mine, _N.status.in_(LIVE)), reason, now)
     ended = sa.select(_N.id).where(_N.environment == environment, mine, _N.status.not_in(LIVE))
-    rest = recalls.recall(connection, environment, list(connection.execute(ended).scalars()), reason)
+    rest = recalls.recall(connection, environment, list(connection.execute(ended).scalars()), reason, now)
     collecting = _collecting(connection, environment, live.notifications)
     return live._replace(collecting=collecting, messages=live.messages + rest, events=withdrawn)
 
@@ -178,5 +178,5 @@ def by_event(connection: sa.Connection, environment: str, reasons: dict[str, str
         connection.execute(notifications.update().where(mine, sa.not_(begun)).values(cancel_reason=reason))
         ended = sa.select(_N.id).where(_N.environment == environment, among(_N.id, ids), _CANCELLABLE)
         over = connection.execute(ended.where(_N.status.not_in(LIVE))).scalars()
-        recalls.recall(connection, environment, list(over), reason)
+        recalls.recall(connection, environment, list(over), reason, now)
     withdraw_cancelled(connection, environment, list(reasons), now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,8 +14,9 @@ from notify.store.tables import events, messages, notifications
 from notify.store.types import among
 
 _M, _N, _E = messages.c, notifications.c, events.c
-_NAMES = ("id", "notification", "workflow", "subscriber", "channel", "priority", "address", "created_at")
-_CHANGES = ("status", "reason", "next_attempt_at", "released_at")
+_NAMES = ("id", "notification", "workflow", "subscriber", "channel", "priority", "created_at")
+_HOURS = "quiet_hours"
+_CHANGES = ("status", "reason", "address", "next_attempt_at", "released_at")
 
 
 def is_due(environment: Any, now: Any) -> sa.ColumnElement[bool]:
@@ -43,8 +44,8 @@ def take(
     """Up to `limit` whose time has come and that nobody else has, in order, locked until the transaction ends.
 
     With `ids` only of these.
-    Rows of the message's id, notification, workflow, subscriber, channel, priority, address, created_at and title,
-    and of its event's kind, name and data.
+    Rows of the message's id, notification, workflow, subscriber, channel, priority, created_at and title, and of
+    its event's kind, name and data.
     """
     about = sa.and_(_N.environment == _M.environment, _N.id == _M.notification)
     told = sa.and_(_E.environment == _N.environment, _E.uid == _N.event)
@@ -62,7 +63,9 @@ def take(
 
 
 def settle(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> None:
-    """Write what became of taken messages: rows of `id`, `status`, `reason`, `next_attempt_at`, `released_at`."""
+    """Write what became of taken messages: rows of `id`, `status`, `reason`, `address`, `next_attempt_at`,
+    `released_at`.
+    """
     if rows:
         new = given(connection, messages, rows, "id", *_CHANGES).c
         connection.execute(
@@ -87,6 +90,17 @@ def hold(connection: sa.Connection, environment: str, token: str, rows: Sequence
                 lease_until=None,
             )
         )
+
+
+def look_again(connection: sa.Connection, environment: str, people: Collection[str], now: datetime) -> None:
+    """Let what waits for these people's hours be ruled about now, for their hours are others."""
+    if not people:
+        return
+    waits = sa.and_(_M.environment == environment, _M.status == MessageStatus.HELD, _M.reason == _HOURS)
+    theirs = sa.and_(waits, among(_M.subscriber, people), _M.next_attempt_at > now)
+    locked = sa.select(_M.id).where(theirs).order_by(_M.id).with_for_update()
+    if found := list(connection.execute(locked).scalars()):
+        connection.execute(messages.update().where(waits, among(_M.id, found)).values(next_attempt_at=now))
 
 
 def waiting(connection: sa.Connection, environment: str) -> Any:

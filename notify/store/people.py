@@ -9,18 +9,25 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.model import Channel, JsonObject, Preference, Subscriber
+from notify.store import held
 from notify.store.bulk import Row, insert_new, upsert
 from notify.store.tables import preferences, subscribers
 from notify.store.types import among
 
 #: What a subscriber has beside the id, in the order of Subscriber.
 FIELDS = ("email", "phone", "first_name", "last_name", "avatar", "locale", "timezone", "data", "channels", "schedule")
+#: What says when messages may reach a person.
+_HOURS = ("timezone", "schedule")
 #: What is known of a person beside what applications say when they save one.
 _LIVE = ("online", "online_at")
 
 
 def save(connection: sa.Connection, environment: str, people: Sequence[Row], now: datetime) -> None:
-    """Create or update. Each row has `id` and any of FIELDS; a field that is absent keeps its stored value."""
+    """Create or update. Each row has `id` and any of FIELDS; a field that is absent keeps its stored value.
+
+    What waits for the hours of somebody who has others now is looked at again.
+    """
+    others = _with_other_hours(connection, environment, people)
     by_shape: dict[tuple[str, ...], list[Row]] = {}
     for person in people:
         by_shape.setdefault(tuple(name for name in FIELDS if name in person), []).append(person)
@@ -31,6 +38,19 @@ def save(connection: sa.Connection, environment: str, people: Sequence[Row], now
             [_row(environment, row, now) for row in _last_of_each(rows)],
             [*shape, "updated_at"],
         )
+    held.look_again(connection, environment, others, now)
+
+
+def _with_other_hours(connection: sa.Connection, environment: str, people: Sequence[Row]) -> set[str]:
+    """Of known people those whose hours would change; no statement where none are given."""
+    given = [row for row in people if any(name in row for name in _HOURS)]
+    known = load(connection, environment, [row["id"] for row in given]) if given else {}
+    told = [(known.get(row["id"]), row) for row in given]
+    return {row["id"] for person, row in told if person is not None and _differ(person, row)}
+
+
+def _differ(person: Subscriber, row: Row) -> bool:
+    return any(row[name] != getattr(person, name) for name in _HOURS if name in row)
 
 
 def _row(environment: str, person: Row, now: datetime) -> Row:
@@ -48,7 +68,7 @@ def ensure(connection: sa.Connection, environment: str, ids: Sequence[str], now:
     insert_new(connection, subscribers, [_row(environment, {"id": id_}, now) for id_ in sorted(set(ids))])
 
 
-def load(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dict[str, Subscriber]:
+def load(connection: sa.Connection, environment: str, ids: Collection[str]) -> dict[str, Subscriber]:
     """These people, by id; an unknown one is absent."""
     mine = sa.and_(subscribers.c.environment == environment, among(subscribers.c.id, set(ids)))
     query = sa.select(subscribers.c.id, *(subscribers.c[name] for name in (*FIELDS, *_LIVE))).where(mine)
@@ -70,10 +90,12 @@ def count(connection: sa.Connection, environment: str) -> int:
 def schedule(
     connection: sa.Connection, environment: str, subscriber: str, hours: JsonObject | None, now: datetime
 ) -> int:
-    """Set when messages may reach a person; returns 0 where nobody has this id."""
+    """Set when messages may reach a person, and look again at what waits for it; returns 0 where nobody has this id."""
     mine = sa.and_(subscribers.c.environment == environment, subscribers.c.id == subscriber)
     values = {"schedule": hours, "updated_at": now}
-    return connection.execute(subscribers.update().where(mine).values(values)).rowcount
+    found = connection.execute(subscribers.update().where(mine).values(values)).rowcount
+    held.look_again(connection, environment, [subscriber], now)
+    return found
 
 
 def presence(connection: sa.Connection, environment: str, said: Mapping[str, bool], now: datetime) -> int:

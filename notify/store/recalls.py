@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from notify.model import LIVE, MessageStatus, OutcomeKind
+from notify.store import overflows
 from notify.store.tables import attempts, messages, notifications
 from notify.store.types import among
 
@@ -28,11 +30,17 @@ def of_ended(connection: sa.Connection, environment: str, workflow: str, keys: S
     return list(connection.execute(query))
 
 
-def recall(connection: sa.Connection, environment: str, ids: Sequence[str], reason: str) -> int:
-    """Try the messages of these notifications no more; returns how many.
+def recall(connection: sa.Connection, environment: str, ids: Sequence[str], reason: str, now: datetime) -> int:
+    """Try the messages of these notifications no more, and let no digest tell of them; returns how many.
 
     One whose last call nobody can tell the end of stays `unknown`: it may have arrived.
     """
+    # Messages first: one that is being ruled about is waited for, and may be told in a digest after that.
+    resting = _recall(connection, environment, ids, reason)
+    return resting + overflows.call_off(connection, environment, ids, reason, now)
+
+
+def _recall(connection: sa.Connection, environment: str, ids: Sequence[str], reason: str) -> int:
     mine = sa.and_(_M.environment == environment, among(_M.notification, ids), _RESTS)
     locked = sa.select(_M.id).where(mine).order_by(_M.id).with_for_update()
     found = list(connection.execute(locked).scalars())

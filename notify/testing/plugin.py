@@ -5,7 +5,7 @@ Pytest loads this in every session, so the kit itself is loaded by the first tes
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
@@ -24,8 +24,13 @@ _OPEN = pytest.StashKey[list["Rehearsal"]]()
 class Rehearse(Protocol):
     """What the fixture `rehearsal` is."""
 
-    def __call__(self, at: str, *, flows: Path | str | None = None) -> Rehearsal:
-        """Open a rehearsal that ends with the test. `flows` None is what pytest's `notify_flows` says."""
+    def __call__(
+        self, at: str, *, flows: Path | str | None = None, settings: Mapping[str, str] | None = None
+    ) -> Rehearsal:
+        """Open a rehearsal that ends with the test. `flows` None is what pytest's `notify_flows` says.
+
+        `settings` are limits, as in `{"NOTIFY_BUDGET": "email: 2/day"}`.
+        """
         ...
 
 
@@ -51,8 +56,9 @@ def rehearsal(request: pytest.FixtureRequest) -> Generator[Rehearse]:
     begun = request.node.stash.setdefault(_OPEN, [])
     with ExitStack() as stack:
 
-        def begin(at: str, *, flows: Path | str | None = None) -> Rehearsal:
-            opened: Any = import_module("notify.testing.opening").rehearsal(at, flows=flows or folder)
+        def begin(at: str, *, flows: Path | str | None = None, settings: Mapping[str, str] | None = None) -> Rehearsal:
+            open_ = import_module("notify.testing.opening").rehearsal
+            opened: Any = open_(at, flows=flows or folder, settings=settings)
             begun.append(stack.enter_context(opened))
             return begun[-1]
 

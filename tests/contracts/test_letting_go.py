@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,35 @@ def test_who_switched_the_channel_off_meanwhile_is_not_told(world: World) -> Non
     }
 
 
+def test_it_goes_to_the_addresses_of_the_morning(world: World) -> None:
+    hello(world)
+    world.trigger("hello", "ann")
+    world.settle()
+
+    devices = {"providerId": "fcm", "credentials": {"deviceTokens": ["phone", "tablet"]}}
+    world.people("ann", email="ann@elsewhere.example", channels=[devices])
+    world.at(OPENING)
+
+    assert by_channel(world)["email"] == by_channel(world)["push"] == ("sent", None)
+    assert email(world).address == "ann@elsewhere.example"
+    assert [call.address for call in world.providers[Channel.EMAIL].calls] == ["ann@elsewhere.example"]
+    assert [call.address for call in world.providers[Channel.PUSH].calls] == ["phone", "tablet"]
+
+
+def test_whose_address_is_gone_by_then_is_not_told(world: World) -> None:
+    hello(world)
+    world.trigger("hello", "ann")
+    world.settle()
+
+    world.people("ann", email=None, channels=[])
+    world.at(OPENING)
+
+    gone = ("skipped", "missing_address")
+    assert by_channel(world) == {"in_app": ("delivered", None), "email": gone, "push": gone}
+    assert email(world).address is None
+    assert world.providers[Channel.EMAIL].calls == []
+
+
 def test_a_worker_that_comes_too_late_holds_it_until_the_next_opening(world: World) -> None:
     hello(world)
     world.trigger("hello", "ann")
@@ -111,6 +141,58 @@ def test_hours_that_were_changed_meanwhile_are_those_that_hold(world: World) -> 
 
     world.advance(hours=2)
     assert by_channel(world)["email"] == ("sent", None)
+
+
+@pytest.mark.parametrize("given", [None, {"mon-fri": "20:00-23:00"}], ids=["none", "open now"])
+def test_who_opens_their_hours_gets_at_once_what_was_held(world: World, given: Any) -> None:
+    hello(world)
+    world.trigger("hello", "ann")
+    world.settle()
+
+    world.notify.subscribers.schedule("ann", given)
+    world.settle()
+
+    assert by_channel(world) == {"in_app": ("delivered", None), "email": ("sent", None), "push": ("sent", None)}
+
+
+def test_who_moves_to_where_it_is_day_gets_at_once_what_was_held(world: World) -> None:
+    hello(world)
+    world.people("bob")
+    schedule(world, OFFICE, "bob")
+    world.trigger("hello", ["ann", "bob"])
+    world.settle()
+
+    world.people("ann", timezone="America/Los_Angeles")
+    world.settle()
+
+    emails = {row.subscriber: row.status for row in world.messages() if row.channel == "email"}
+    assert emails == {"ann": "sent", "bob": "held"}
+
+
+def test_who_has_other_hours_that_are_closed_waits_for_those(world: World) -> None:
+    hello(world)
+    world.trigger("hello", "ann")
+    world.settle()
+
+    world.notify.subscribers.schedule("ann", {"mon-fri": "07:00-18:00"})
+    world.settle()
+
+    assert (*by_channel(world)["email"], email(world).next_attempt_at) == (
+        "held",
+        "quiet_hours",
+        OPENING - timedelta(hours=2),
+    )
+
+
+def test_saving_somebody_as_they_were_lets_nothing_be_looked_at_again(world: World) -> None:
+    hello(world)
+    world.people("ann", timezone="UTC")
+    world.trigger("hello", "ann")
+    world.settle()
+
+    world.people("ann", timezone="UTC")
+
+    assert email(world).next_attempt_at == OPENING
 
 
 def test_two_workers_at_the_opening_send_each_message_once(world: World) -> None:

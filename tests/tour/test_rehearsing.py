@@ -105,3 +105,15 @@ def test_a_provider_that_refuses_for_a_while_is_asked_again(r: Rehearsal) -> Non
     r.advance("1m")
 
     assert r.sent("ana", "email").times == ["2026-03-26 10:00:10"]
+
+
+def test_who_has_got_enough_for_a_day_gets_the_rest_in_one_message() -> None:
+    limits = {"NOTIFY_BUDGET": "email: 2/day", "NOTIFY_BUDGET_OVERFLOW": "digest"}
+    with rehearsal("2026-03-26 10:00 Europe/Rome", flows=ROOT / "flows", settings=limits) as r:
+        for number in range(5):
+            r.emit("task/assigned", assigned("ana", title=f"Task {number}"))
+
+        r.advance("4h")
+
+        *_, last = r.sent("ana", "email")
+        assert (last.workflow, last.subject) == ("overflow-digest", "3 messages you did not get one by one")
