@@ -39,9 +39,9 @@ def _of_workflow() -> sa.Select[Any]:
     now = sa.bindparam("now", type_=Instant)
     broadcasts = fanouts.with_broadcasts(environment)
     alarm = sa.select(alarms.c.workflow).where(alarms.c.environment == environment, alarms.c.bucket <= now)
-    due = [with_due(environment, now), windows.with_due(environment, now), alarm]
-    ready = sa.or_(_is_ready(environment, workflow), _names(broadcasts, workflow))
-    return sa.select(ready, sa.or_(*(_names(some, workflow) for some in due)))
+    due = [is_due(environment, workflow, now), windows.is_due(environment, workflow, now), _names(alarm, workflow)]
+    ready = sa.or_(is_ready(environment, workflow), _names(broadcasts, workflow))
+    return sa.select(ready, sa.or_(*due))
 
 
 def _names(workflows: sa.Select[Any], workflow: Any) -> sa.ColumnElement[bool]:
@@ -76,21 +76,17 @@ def workflows_with(connection: sa.Connection, environment: str, *statuses: Notif
     return {workflow: count for workflow, count in connection.execute(query)}
 
 
-def if_ready(environment: Any, workflow: str) -> sa.Select[Any]:
-    """The workflow, if one of its notifications is ready: one probe of the index, however many are."""
-    return sa.select(sa.literal(workflow).label("workflow")).where(_is_ready(environment, workflow))
-
-
-def _is_ready(environment: Any, workflow: Any) -> sa.ColumnElement[bool]:
+def is_ready(environment: Any, workflow: Any) -> sa.ColumnElement[bool]:
+    """Whether a notification of this workflow is ready: one probe of the index, however many are."""
     ready = sa.select(_N.ts).where(_N.environment == environment, _N.workflow == workflow, _N.status == READY)
     # In the order of the index: asked whether there is one, PostgreSQL reads the table where it expects many.
     return ready.order_by(_N.priority.desc(), _N.ts).limit(1).scalar_subquery().is_not(None)
 
 
-def with_due(environment: Any, now: Any) -> sa.Select[Any]:
-    """The workflows with a sleeper that is due."""
-    query = sa.select(_N.workflow).where(_N.environment == environment, _N.status == WAITING, _N.wake_at <= now)
-    return query.distinct()
+def is_due(environment: Any, workflow: Any, now: Any) -> sa.ColumnElement[bool]:
+    """Whether a sleeper of this workflow is due: one probe of the index, however many sleep."""
+    asleep = sa.select(_N.wake_at).where(_N.environment == environment, _N.workflow == workflow, _N.status == WAITING)
+    return asleep.where(_N.wake_at <= now).order_by(_N.wake_at).limit(1).scalar_subquery().is_not(None)
 
 
 def sleeping(connection: sa.Connection, environment: str) -> list[Any]:

@@ -29,7 +29,7 @@ def close_due(connection: sa.Connection, environment: str, workflow: str, *, hor
     Returns how many windows of the workflow closed; those of a step that ends later come when these have carried on.
     """
     while found := _first_due(connection, environment, workflow, horizon):
-        until = min(horizon, _others_begin_to_end(connection, environment, workflow, found[0].step) or horizon)
+        until = _others_begin_to_end(connection, environment, workflow, found[0].step, horizon)
         due = [window for window in found if window.step == found[0].step and window.closes_at <= until]
         if not due:
             # Somebody else has the window that ends first: whoever carries it may join one of these.
@@ -51,10 +51,13 @@ def _first_due(connection: sa.Connection, environment: str, workflow: str, horiz
     return connection.execute(due).all()
 
 
-def _others_begin_to_end(connection: sa.Connection, environment: str, workflow: str, step: str) -> datetime | None:
-    """When the first window of another step ends: whoever carries that one may join one of this step."""
-    query = sa.select(sa.func.min(_W.closes_at)).where(*_timed(environment, workflow), _W.step != step)
-    return connection.execute(query).scalar()
+def _others_begin_to_end(
+    connection: sa.Connection, environment: str, workflow: str, step: str, horizon: datetime
+) -> datetime:
+    """When the first window of another step ends, if before `horizon`: whoever carries it may join one of this step."""
+    due = sa.and_(*_timed(environment, workflow), _W.closes_at < horizon)
+    query = sa.select(_W.closes_at).where(due, _W.step != step).order_by(_W.closes_at).limit(1)
+    return connection.execute(query).scalar() or horizon
 
 
 def _timed(environment: str, workflow: str) -> list[sa.ColumnElement[bool]]:

@@ -34,7 +34,7 @@ def look(
     now: datetime,
     limits: tuple[tuple[str, Limited], ...] = (),
 ) -> Found:
-    """What there is to do. Other workflows than those `known` are named where something is past its time.
+    """What there is to do of the workflows `known`, and which others have broadcasts that go on.
 
     `limits` says of which workflows only so many notifications may run at once.
     """
@@ -50,11 +50,8 @@ def _query(known: tuple[str, ...], limits: tuple[tuple[str, Limited], ...]) -> s
     now = sa.bindparam("now", type_=Instant)
     limited = dict(limits)
     workflows = [
-        *(backlog.if_ready(environment, workflow) for workflow in known if workflow not in limited),
-        *(slots.if_room(environment, workflow, limited[workflow]) for workflow in known if workflow in limited),
+        *(_if_busy(environment, workflow, limited.get(workflow), now) for workflow in known),
         fanouts.with_broadcasts(environment),
-        windows.with_due(environment, now),
-        backlog.with_due(environment, now),
     ]
     general = {
         "unmatched": events.is_pending(environment, now),
@@ -67,3 +64,10 @@ def _query(known: tuple[str, ...], limits: tuple[tuple[str, Limited], ...]) -> s
     nobody = sa.cast(sa.null(), sa.Text)
     others = [sa.select(sa.literal(what), nobody).where(holds) for what, holds in general.items()]
     return sa.union_all(*named, *others)
+
+
+def _if_busy(environment: Any, workflow: str, limited: Limited | None, now: Any) -> sa.Select[Any]:
+    """The workflow, if one of its notifications can be claimed, or one of its sleepers or windows is past its end."""
+    can_go_on = slots.has_room(environment, workflow, limited) if limited else backlog.is_ready(environment, workflow)
+    due = (is_due(environment, workflow, now) for is_due in (backlog.is_due, windows.is_due))
+    return sa.select(sa.literal(workflow).label("workflow")).where(sa.or_(can_go_on, *due))

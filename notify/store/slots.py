@@ -93,10 +93,9 @@ def _has_room(environment: Any, workflow: str, limit: int) -> sa.ColumnElement[b
     return sa.or_(_READY.c.run_key.is_(None), _READY.c.run_key.not_in(full))
 
 
-def if_room(environment: Any, workflow: str, limited: Limited) -> sa.Select[Any]:
-    """The workflow, if one of its ready notifications has a slot."""
+def has_room(environment: Any, workflow: str, limited: Limited) -> sa.ColumnElement[bool]:
+    """Whether one of a workflow's ready notifications has a slot."""
     ready = sa.select(sa.literal(1)).select_from(_READY).where(_is_ready(environment, workflow))
-    found = sa.select(sa.literal(workflow).label("workflow"))
     if limited.key:
-        return found.where(ready.where(_has_room(environment, workflow, limited.limit)).exists())
-    return found.where(ready.exists(), _taken(environment, workflow).scalar_subquery() < limited.limit)
+        return ready.where(_has_room(environment, workflow, limited.limit)).exists()
+    return sa.and_(ready.exists(), _taken(environment, workflow).scalar_subquery() < limited.limit)

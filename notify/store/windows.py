@@ -28,17 +28,16 @@ def next_close(connection: sa.Connection, environment: str, workflow: str) -> da
     return connection.execute(query).scalar()
 
 
-def with_due(environment: Any, now: Any) -> sa.Select[Any]:
-    """The workflows that have a window past its end."""
-    past = sa.and_(_W.environment == environment, _W.state == OPEN, _W.mode != CALENDAR, _W.closes_at <= now)
-    return sa.select(_W.workflow).where(past).distinct()
+def is_due(environment: Any, workflow: Any, now: Any) -> sa.ColumnElement[bool]:
+    """Whether a window of this workflow is past its end: one probe of the index, however many are open."""
+    timed = sa.and_(_W.environment == environment, _W.workflow == workflow, _W.state == OPEN, _W.mode != CALENDAR)
+    past = sa.select(_W.closes_at).where(timed, _W.closes_at <= now)
+    return past.order_by(_W.closes_at).limit(1).scalar_subquery().is_not(None)
 
 
 def any_due(connection: sa.Connection, environment: str, workflow: str, now: datetime) -> bool:
     """Whether a window of this workflow is past its end."""
-    return bool(
-        connection.execute(sa.select(with_due(environment, now).where(_W.workflow == workflow).exists())).scalar()
-    )
+    return bool(connection.execute(sa.select(is_due(environment, workflow, now))).scalar())
 
 
 class Collecting(NamedTuple):

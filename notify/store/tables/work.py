@@ -145,7 +145,21 @@ windows = sa.Table(
         "key",
         where="mode = 'lookback' AND state = 'closed'",
     ),
-    partial_index("ix_windows_due", "environment", "workflow", "closes_at", where="state = 'open'"),
+    partial_index(
+        "ix_windows_due",
+        "environment",
+        "workflow",
+        "closes_at",
+        "step",
+        where="state = 'open' AND mode <> 'calendar'",
+    ),
+    partial_index(
+        "ix_windows_calendar",
+        "environment",
+        "workflow",
+        "closes_at",
+        where="state = 'open' AND mode = 'calendar'",
+    ),
 )
 
 #: What a window collected. An item is an event of one notification; `withdrawn_at` when that one was cancelled.

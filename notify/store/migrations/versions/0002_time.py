@@ -14,6 +14,9 @@ _HELD = sa.text("status = 'held'")
 _RELEASED = sa.text("released_at IS NOT NULL")
 _RUNNING = sa.text("run_key IS NOT NULL AND status = 'running'")
 _REACHED = sa.text("status = 'ready' AND reached_at IS NOT NULL")
+_OPEN = sa.text("state = 'open'")
+_TIMED = sa.text("state = 'open' AND mode <> 'calendar'")
+_CALENDAR = sa.text("state = 'open' AND mode = 'calendar'")
 _LOOKBACK = sa.text("mode = 'lookback' AND state = 'closed'")
 _ADDED = {
     "subscribers": {"schedule": Json, "online": sa.Boolean(), "online_at": Instant()},
@@ -66,6 +69,9 @@ def upgrade() -> None:
     _index("ix_notifications_run_key", "notifications", ["workflow", "run_key"], _RUNNING)
     _index("ix_notifications_reached", "notifications", ["workflow", "reached_at"], _REACHED)
     _index("ix_windows_lookback", "windows", ["workflow", "subscriber", "step", "key"], _LOOKBACK)
+    op.drop_index("ix_windows_due", table_name="windows")
+    _index("ix_windows_due", "windows", ["workflow", "closes_at", "step"], _TIMED)
+    _index("ix_windows_calendar", "windows", ["workflow", "closes_at"], _CALENDAR)
 
 
 def _index(name: str, table: str, columns: list[str], where: sa.TextClause) -> None:
@@ -74,6 +80,9 @@ def _index(name: str, table: str, columns: list[str], where: sa.TextClause) -> N
 
 def downgrade() -> None:
     """Windows keep their length, and lose what else they were opened with."""
+    op.drop_index("ix_windows_calendar", table_name="windows")
+    op.drop_index("ix_windows_due", table_name="windows")
+    _index("ix_windows_due", "windows", ["workflow", "closes_at"], _OPEN)
     op.drop_index("ix_windows_lookback", table_name="windows")
     op.drop_index("ix_notifications_reached", table_name="notifications")
     op.drop_index("ix_notifications_run_key", table_name="notifications")
