@@ -75,6 +75,7 @@ QUESTIONS: dict[str, Callable[[sa.Connection], object]] = {
     "whether a window is past its end": lambda c: windows.any_due(c, "default", "news", START),
     "when the next window closes": lambda c: windows.next_close(c, "default", "news"),
     "which windows to close": _close_one,
+    "who may still join a window": lambda c: backlog.undecided_before(c, "default", "news"),
 }
 
 
