@@ -14,18 +14,21 @@ from notify.store.tables import attempts, messages, notifications
 from notify.store.types import among
 
 _N, _M, _A = notifications.c, messages.c, attempts.c
+_RESTING = (MessageStatus.QUEUED, MessageStatus.HELD)
 #: Nobody has one of these in hand: it waits for its next attempt.
-_RESTS = sa.and_(_M.status.in_([MessageStatus.QUEUED, MessageStatus.HELD]), _M.claim.is_(None))
+_RESTS = sa.and_(_M.status.in_(_RESTING), _M.claim.is_(None))
 
 
 def of_ended(connection: sa.Connection, environment: str, workflow: str, keys: Sequence[str]) -> list[Any]:
     """Ended notifications of a workflow under one of these keys with messages left: rows of id, cancel_key, event."""
+    mine = sa.and_(_M.environment == environment, _M.workflow == workflow, _M.claim.is_(None))
+    # Each has an index of its own.
+    parts = (sa.select(_M.notification).where(mine, _M.status == status) for status in _RESTING)
+    left = sa.union(*parts).subquery("left_over")
     query = (
         sa.select(_N.id, _N.cancel_key, _N.event)
-        .join_from(messages, notifications, sa.and_(_N.environment == _M.environment, _N.id == _M.notification))
-        .where(_M.environment == environment, _M.workflow == workflow, _RESTS)
-        .where(among(_N.cancel_key, set(keys)), _N.status.not_in(LIVE))
-        .distinct()
+        .join_from(left, notifications, _N.id == left.c.notification)
+        .where(_N.environment == environment, among(_N.cancel_key, set(keys)), _N.status.not_in(LIVE))
     )
     return list(connection.execute(query))
 

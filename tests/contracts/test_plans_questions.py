@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from notify.model import Priority, new_id
-from notify.store import backlog, closing, probe, windows
+from notify.store import backlog, closing, probe, recalls, windows
 from notify.store.bulk import insert_new
 from notify.store.database import Database
 from notify.store.tables import messages, notifications
@@ -76,6 +76,7 @@ QUESTIONS: dict[str, Callable[[sa.Connection], object]] = {
     "when the next window closes": lambda c: windows.next_close(c, "default", "news"),
     "which windows to close": _close_one,
     "who may still join a window": lambda c: backlog.undecided_before(c, "default", "news"),
+    "what is left of the ended": lambda c: recalls.of_ended(c, "default", "news", ["k"]),
 }
 
 
