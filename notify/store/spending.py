@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from notify.model import INTERRUPTING, MessageStatus
 from notify.store import decisions
+from notify.store.bulk import given
 from notify.store.tables import messages, subscribers
 from notify.store.types import among
 
@@ -41,15 +42,24 @@ def spent(
 
     With `due_by` those held until then are among them: their turn has come before anybody's who is new.
     """
-    theirs = sa.and_(_M.environment == environment, among(_M.subscriber, set(people)), _M.channel.in_(INTERRUPTING))
-    counted = sa.and_(_M.status.not_in(_UNCOUNTED), sa.not_(decisions.UNMADE))
-    made = sa.select(*_message(_M.created_at)).where(theirs, counted, _M.released_at.is_(None), _M.created_at > since)
-    released = sa.select(*_message(_M.released_at)).where(theirs, counted, _M.released_at > since)
+    mine = sa.and_(_M.environment == environment, _M.channel.in_(INTERRUPTING))
+    counted = sa.and_(mine, _theirs(connection, people), _M.status.not_in(_UNCOUNTED), sa.not_(decisions.UNMADE))
+    made = sa.select(*_message(_M.created_at)).where(counted, _M.released_at.is_(None), _M.created_at > since)
+    released = sa.select(*_message(_M.released_at)).where(counted, _M.released_at > since)
     parts = [made, released]
     if due_by is not None:
-        due = sa.and_(_M.status == MessageStatus.HELD, _M.next_attempt_at <= due_by)
-        parts.append(sa.select(*_message(sa.literal(due_by, _M.created_at.type))).where(theirs, due))
+        due = sa.and_(mine, among(_M.subscriber, set(people)), _M.status == MessageStatus.HELD)
+        at = sa.literal(due_by, _M.created_at.type)
+        parts.append(sa.select(*_message(at)).where(due, _M.next_attempt_at <= due_by))
     return list(connection.execute(sa.union_all(*parts)))
+
+
+def _theirs(connection: sa.Connection, people: Collection[str]) -> sa.ColumnElement[bool]:
+    """Whether a message is to one of them. SQLite begins with them only in a join, and else with everybody's since."""
+    if connection.dialect.name == "postgresql":
+        return among(_M.subscriber, set(people))
+    asked = given(connection, messages, [{"subscriber": one} for one in sorted(set(people))], "subscriber")
+    return _M.subscriber == asked.c.subscriber
 
 
 def _message(at: sa.ColumnElement[datetime]) -> list[sa.ColumnElement[Any]]:

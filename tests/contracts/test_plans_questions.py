@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from notify.model import Priority, new_id
-from notify.store import backlog, closing, probe, recalls, windows
+from notify.store import backlog, closing, probe, recalls, spending, windows
 from notify.store.bulk import insert_new
 from notify.store.database import Database
 from notify.store.tables import messages, notifications
@@ -87,6 +87,18 @@ def test_a_question_reads_what_it_answers(database: Database, question: str) -> 
     with database.write() as connection:
         QUESTIONS[question](connection)
 
+    assert looked_at() <= MOST
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_somebody_spent_is_read_from_their_own_messages(database: Database) -> None:
+    """PostgreSQL comes to begin there once it knows how many messages there are."""
+    looked_at = _looked_at(database)
+
+    with database.write() as connection:
+        found = spending.spent(connection, "default", {"p1", "p2"}, START - timedelta(days=1))
+
+    assert [row.subscriber for row in found] == ["p1", "p2"] * 2
     assert looked_at() <= MOST
 
 
