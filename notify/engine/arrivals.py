@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
 from hashlib import sha256
+from itertools import chain, groupby, islice
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -20,6 +22,8 @@ from notify.timing import later
 
 #: What only one process does at a time, as the lease says: giving events to those they concern.
 MATCH = "match"
+#: A notification and its step.
+Place = tuple[str, str]
 #: Characters of a key; of a longer one its hash is kept.
 LONGEST = 300
 
@@ -39,10 +43,8 @@ def expect(
     """For each the event that came since its notification began, or a wait for it."""
     if not requests:
         return []
-    stored = _stored(connection, environment, requests, now)
-    given = _given(connection, environment, requests) if stored else {}
-    found = [None if request.past else _first(request, stored, given) for request in requests]
-    ends = [_end(request, event, now) for request, event in zip(requests, found, strict=True)]
+    found = _stored(connection, environment, [request for request in requests if not request.past], now)
+    ends = [_end(request, found.get(_place(request)), now) for request in requests]
     rows = [_expected(workflow, request, end.until) for request, end in zip(requests, ends, strict=True) if end.until]
     awaiting.expect(connection, environment, [row for row in rows if row is not None])
     return ends
@@ -58,6 +60,10 @@ def _end(request: Request, event: Event | None, now: datetime) -> End:
 def _wait(request: Request) -> WaitForEvent:
     assert isinstance(request.step, WaitForEvent)
     return request.step
+
+
+def _place(request: Request) -> Place:
+    return (request.claimed.id, request.step.key)
 
 
 def _match(step: WaitForEvent) -> Expression | None:
@@ -117,32 +123,53 @@ def _within(path: str, value: Any) -> Iterator[str]:
 Stored = Mapping[tuple[str, str], Sequence[Event]]
 
 
-def _stored(connection: sa.Connection, environment: str, requests: Sequence[Request], now: datetime) -> Stored:
-    """What came since the first of these notifications began, by name and key, in order."""
+def _stored(
+    connection: sa.Connection, environment: str, requests: Sequence[Request], now: datetime
+) -> dict[Place, Event]:
+    """For each the first event that came since its notification began."""
     asked: dict[tuple[str, str], list[Request]] = {}
     for request in requests:
         match = _match(_wait(request))
-        asked.setdefault((_wait(request).name, match.path[1] if match and match.path else ""), []).append(request)
-    found: dict[tuple[str, str], list[Event]] = {}
+        if _key(match, request.claimed.event) is not None:
+            path = match.path[1] if match and match.path else ""
+            asked.setdefault((_wait(request).name, path), []).append(request)
+    found: dict[Place, Event] = {}
     for (name, path), some in asked.items():
         since = min(request.claimed.event.ts for request in some)
-        for event in events.since(connection, environment, name, since, now, _texts(path, some)):
-            key = _of(path, canonical(path_value(event, path))) if path else ""
-            found.setdefault((name, key), []).append(event)
+        having = (path, _values(some)) if path else None
+        with closing(events.since(connection, environment, name, since, now, having)) as pages:
+            found |= _found(connection, environment, some, path, pages)
     return found
 
 
-def _texts(path: str, requests: Sequence[Request]) -> tuple[str, set[str]] | None:
-    """Which events can match at all, where that is a text in their data: the database leaves the others out."""
-    values: set[str] = set()
-    for request in requests:
-        match = _match(_wait(request))
-        value = path_value(request.claimed.event, match.path[0]) if match and match.path else None
-        if not isinstance(value, str):
-            return None
-        values.add(value)
-    root, _, below = path.partition(".")
-    return (below, values) if root == "data" and below else None
+def _values(requests: Sequence[Request]) -> list[Any]:
+    """What the events that these look for may have at their path, each once."""
+    paths = ((request, match.path) for request in requests if (match := _match(_wait(request))))
+    values = (path_value(request.claimed.event, path[0]) for request, path in paths if path)
+    return list({canonical(value): value for value in values}.values())
+
+
+def _found(
+    connection: sa.Connection,
+    environment: str,
+    requests: Sequence[Request],
+    path: str,
+    pages: Iterator[Sequence[Event]],
+) -> dict[Place, Event]:
+    """No page is read once everybody has found theirs."""
+    found: dict[Place, Event] = {}
+    given: Mapping[str, set[str]] | None = None
+    for page in pages:
+        given = _given(connection, environment, requests) if given is None else given
+        stored: dict[tuple[str, str], list[Event]] = {}
+        for event in page:
+            key = _of(path, canonical(path_value(event, path))) if path else ""
+            stored.setdefault((event.name, key), []).append(event)
+        found |= {_place(request): event for request in requests if (event := _first(request, stored, given))}
+        requests = [request for request in requests if _place(request) not in found]
+        if not requests:
+            break
+    return found
 
 
 def _first(request: Request, stored: Stored, given: Mapping[str, set[str]]) -> Event | None:
@@ -179,18 +206,36 @@ def meet(connection: sa.Connection, environment: str, batch: Sequence[Event], no
     if not news:
         return
     keyed = [(event, key) for event in news for key in keys_of(event)]
-    waiting = awaiting.waiting(connection, environment, sorted({(event.name, key) for event, key in keyed}))
-    known = events.load(connection, environment, [row.event for row in waiting])
+    met: dict[Place, dict[str, Any]] = {}
+    for waiting in awaiting.waiting(connection, environment, sorted({(event.name, key) for event, key in keyed})):
+        known = events.load(connection, environment, [row.event for row in waiting])
+        met |= _met_by(keyed, waiting, known)
+    for rows in _pages(met):
+        awaiting.meet(connection, environment, rows, now)
+
+
+def _met_by(
+    keyed: Sequence[tuple[Event, str]], waiting: Sequence[Any], known: Mapping[str, Event]
+) -> dict[Place, dict[str, Any]]:
+    """What the steps of these that the events are for are given, each the first that is."""
     by_key: dict[tuple[str, str], list[Any]] = {}
     for row in waiting:
         by_key.setdefault((row.name, row.key), []).append(row)
-    met: dict[tuple[str, str], dict[str, Any]] = {}
+    met: dict[Place, dict[str, Any]] = {}
     for event, key in keyed:
         for row in by_key.get((event.name, key), ()):
             place = (row.notification, row.step)
             if place not in met and _is_for(row, known[row.event], event):
                 met[place] = _met(row, event)
-    awaiting.meet(connection, environment, [met[place] for place in sorted(met)], now)
+    return met
+
+
+def _pages(met: Mapping[Place, dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """What steps are given, of so many notifications at a time, in order: what one of them waits for is together."""
+    ordered = groupby(sorted(met.items(), key=lambda one: one[0]), key=lambda one: one[0][0])
+    groups = ([row for _, row in group] for _, group in ordered)
+    while page := list(chain.from_iterable(islice(groups, awaiting.PAGE))):
+        yield page
 
 
 def _is_for(row: Any, own: Event, event: Event) -> bool:
@@ -199,9 +244,10 @@ def _is_for(row: Any, own: Event, event: Event) -> bool:
 
 
 def _met(row: Any, event: Event) -> dict[str, Any]:
-    """An event from before the wait takes nobody back in their own time."""
+    """An event from before the wait, or of which nobody knew before, takes nobody back in their own time."""
     over = {"state": StepState.COMPLETED, "value": {"event": kept(event)}}
-    return {"notification": row.notification, "key": row.step, "reached_at": max(event.ts, row.reached_at)} | over
+    reached_at = max(event.ts, event.received_at, row.reached_at)
+    return {"notification": row.notification, "key": row.step, "reached_at": reached_at} | over
 
 
 # --- as a step remembers it ---------------------------------------------------------------------

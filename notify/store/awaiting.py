@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,8 @@ from notify.store.wanted import want_alarms
 _A, _N, _S = awaited.c, notifications.c, steps.c
 #: Stands for the name of an event where a notification waits for the end of one it called; `key` is its transaction.
 INVOKED = "notify/invoked"
+#: Waits in memory at once.
+PAGE = 500
 
 
 def expect(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> None:
@@ -34,8 +36,11 @@ def names(connection: sa.Connection, environment: str, some: Collection[str]) ->
     return set(connection.execute(sa.select(asked.c.name).where(anybody)).scalars())
 
 
-def waiting(connection: sa.Connection, environment: str, keys: Sequence[tuple[str, str]]) -> list[Any]:
-    """Who waits for an event of one of these names and keys: rows of the wait and of its notification's `event`."""
+def waiting(connection: sa.Connection, environment: str, keys: Sequence[tuple[str, str]]) -> Iterator[Sequence[Any]]:
+    """Who waits for an event of one of these names and keys: rows of the wait and of its notification's `event`.
+
+    A page of them at a time, in no order. Nobody may be met before the last page.
+    """
     asked = given(connection, awaited, [{"name": name, "key": key} for name, key in keys], "name", "key")
     same = sa.and_(_A.environment == environment, _A.name == asked.c.name, _A.key == asked.c.key)
     query = (
@@ -43,9 +48,9 @@ def waiting(connection: sa.Connection, environment: str, keys: Sequence[tuple[st
         .join_from(asked, awaited, same)
         .join(notifications, sa.and_(_N.environment == _A.environment, _N.id == _A.notification))
         .where(_N.status == NotificationStatus.WAITING)
-        .order_by(_A.notification, _A.step)
     )
-    return list(connection.execute(query))
+    with connection.execute(query, execution_options={"yield_per": PAGE}) as found:
+        yield from found.partitions()
 
 
 def meet(connection: sa.Connection, environment: str, rows: Sequence[Row], now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,9 +14,12 @@ from notify.store.bulk import Row, insert_new, insert_returning, packed, stateme
 from notify.store.database import Database
 from notify.store.tables import dedupe, events, omissions, outbox
 from notify.store.types import among
+from notify.store.values import may_have
 
 #: An id seen again within this time of its first reception starts no work (Inngest's event contract).
 DEDUPE_WINDOW = timedelta(hours=24)
+#: Events in memory at once where all that ever came may have to be looked at.
+PAGE = 500
 _ENVELOPE = tuple(one.name for one in fields(Event))
 #: Read in the order of an Event's fields: taking a thousand apart by name was a twentieth of a batch.
 _STORED = [events.c[name] for name in _ENVELOPE]
@@ -250,11 +253,12 @@ def since(
     name: str,
     start: datetime,
     until: datetime,
-    texts: tuple[str, Collection[str]] | None = None,
-) -> Iterator[Event]:
-    """Accepted events of this name from `start` to `until`, both included, oldest first.
+    having: tuple[str, Sequence[Any]] | None = None,
+) -> Generator[Sequence[Event]]:
+    """Accepted events of this name from `start` to `until`, both included, oldest first, a page at a time.
 
-    With `texts`, a dotted path of their data and texts, only those that have one of these there.
+    With `having`, a dotted path and values, those are left out of which the database can tell that they have none of
+    these there.
     """
     query = (
         sa.select(*_STORED)
@@ -263,10 +267,14 @@ def since(
         .where(events.c.kind == EventKind.EVENT, events.c.verdict == Verdict.ACCEPTED)
         .order_by(events.c.ts, events.c.received_at, events.c.uid)
     )
-    if texts is not None:
-        path, wanted = texts
-        query = query.where(among(events.c.data[tuple(path.split("."))].as_string(), wanted))
-    return map(_event, connection.execute(query))
+    if having is not None:
+        path, values = having
+        root, _, below = path.partition(".")
+        if below and root in ("data", "user"):
+            query = query.where(may_have(connection, events.c[root], below, values))
+    with connection.execute(query, execution_options={"yield_per": PAGE}) as found:
+        for page in found.partitions():
+            yield [_event(row) for row in page]
 
 
 def about(
