@@ -6,6 +6,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+#: Nothing that anybody names may lie further from now: what is counted on from there is an instant still.
+FARTHEST = timedelta(days=366 * 100)
+
 
 def _system() -> datetime:
     return datetime.now(UTC)

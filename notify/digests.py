@@ -59,7 +59,7 @@ def slots(
 
 def aware(instant: datetime, field: str) -> datetime:
     """The instant, or an InvalidInput where it has no zone."""
-    if instant.tzinfo is None:
+    if instant.utcoffset() is None:
         raise InvalidInput(
             field=field, problem=f"{instant} is naive", remedy="Give it a zone, such as datetime(…, tzinfo=UTC)"
         )

@@ -125,6 +125,8 @@ class Notification(Generic[P]):
     ) -> Step[bool]:
         """Wait until an aware instant; answers False, at once and for good, when it had already passed.
 
+        One over a hundred years ahead is an error of the step, which ends the body.
+
         Without an instant, until the next time of the calendar, in the words of `digest`: `at="09:00"`.
         """
         calendar = {"at": at, "weekdays": weekdays, "month_days": month_days, "ordinal": ordinal, "minutes": past}
@@ -137,8 +139,8 @@ class Notification(Generic[P]):
     def delay(self, key: str, asked: Any, *, extend_to_schedule: bool = False) -> Step[bool]:
         """Wait as the event asks: an ISO 8601 instant or Unix ms that is still ahead, or a length.
 
-        A length is a text such as "3d", or `{"amount": 3, "unit": "days"}`. Anything else, or an instant that is past,
-        is an error of the step, which ends the body.
+        A length is a text such as "3d", or `{"amount": 3, "unit": "days"}`. Anything else, or what is past
+        or over a hundred years ahead, is an error of the step, which ends the body.
         """
         return steps.Delay(key, asked=asked, extend=extend_to_schedule)
 

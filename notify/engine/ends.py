@@ -11,7 +11,7 @@ from notify.engine.driver import WAITS, Answer, Request
 from notify.errors import InvalidInput, StepFailed, described
 from notify.model import JsonObject, StepState, Subscriber
 from notify.steps import Delay, Sleep
-from notify.timing import hours, later, length, next_open, next_slot
+from notify.timing import hours, later, length, next_open, next_slot, reachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def _asked_for(step: Sleep, person: Subscriber, now: datetime) -> datetime:
     if isinstance(step, Delay):
         return _told(step, person, now)
     if step.until is not None:
-        return step.until
+        return reachable(step.until, f"sleep_until({step.key!r})", now)
     if step.slots is not None:
         return next_slot(now, step.slots, step.zone or person.timezone)
     assert step.length is not None
@@ -71,7 +71,7 @@ def _told(step: Delay, person: Subscriber, now: datetime) -> datetime:
         return later(now, length(asked, field), person.timezone)
     if instant <= now:
         raise InvalidInput(field=field, problem=f"{instant.isoformat()} is past", remedy="Give it an instant ahead")
-    return instant
+    return reachable(instant, field, now)
 
 
 def _instant(asked: Any, field: str) -> datetime | None:

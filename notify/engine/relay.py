@@ -18,7 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from notify import intake
+from notify import clock, intake
 from notify.engine.context import Engine
 from notify.errors import InvalidInput, NoSuchOutbox
 from notify.model import Event
@@ -73,7 +73,7 @@ class Relay:
 
     def _parsed(self, row: Any) -> Event | None:
         try:
-            return intake.parse_row(row._mapping)
+            return intake.parse_row(row._mapping, clock.now())
         except InvalidInput as error:
             self._refuse(row.seq, error)
             return None

@@ -21,7 +21,7 @@ from notify.model import StepState, Subscriber
 from notify.steps import Throttle
 from notify.store import memos, notifications, throttles
 from notify.store.throttles import Place, Window
-from notify.timing import later, length
+from notify.timing import later, length, reachable
 from notify.workflow import Workflow
 
 THROTTLED = "throttled"
@@ -148,13 +148,13 @@ def _asking(request: Request, person: Subscriber | None) -> _Asking:
 def _ends(step: Throttle, at: datetime, zone: str | None) -> datetime:
     try:
         instant = None if step.lasts else _instant(step.until)
-        ends = (instant or later(at, step.lasts or length(step.until, _FIELD), zone)).astimezone(UTC)
+        if instant is None:
+            return later(at, step.lasts or length(step.until, _FIELD), zone)
+        ends = reachable(instant, _FIELD, at)
     except InvalidInput as error:
         raise _unusable(error.problem) from None
-    except (ValueError, OverflowError) as error:
-        raise _unusable(str(error)) from None
     if ends <= at:
-        raise _unusable(f"{ends.isoformat()} had passed")
+        raise _unusable(f"{instant.isoformat()} had passed")
     return ends
 
 
@@ -174,5 +174,5 @@ def _instant(until: Any) -> datetime | None:
         except ValueError:
             return None
     if isinstance(until, datetime) and until.tzinfo is None:
-        raise ValueError(f"{until} has no zone")
+        raise _unusable(f"{until} has no zone")
     return until if isinstance(until, datetime) else None

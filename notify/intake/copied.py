@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, cast
 
 import orjson
 
 from notify.errors import InvalidEvent
-from notify.intake.events import parse_channels, parse_priority
+from notify.intake.events import near, parse_channels, parse_priority
 from notify.intake.values import object_of, plain, text_of
 from notify.model import Event, EventKind, JsonObject, is_id
 
 _REMEDY = "Let emit or trigger write the row"
 
 
-def parse_row(row: Mapping[str, Any]) -> Event:
+def parse_row(row: Mapping[str, Any], now: datetime) -> Event:
     """The event of this row, or an InvalidEvent naming the column. What it answers with can be stored and matched."""
     kind, data = _kind(row["kind"]), _object(row["data"], "data")
     if kind is EventKind.TRIGGER:
@@ -26,8 +26,8 @@ def parse_row(row: Mapping[str, Any]) -> Event:
         kind=kind,
         name=text_of(row["name"], "name"),
         data=data,
-        ts=_instant(row["ts"], "ts"),
-        received_at=_instant(row["received_at"], "received_at"),
+        ts=_instant(row["ts"], "ts", now),
+        received_at=_instant(row["received_at"], "received_at", now),
         id=_optional(row["id"], "id"),
         v=_optional(row["v"], "v"),
         user=None if row["user"] is None else _object(row["user"], "user"),
@@ -52,12 +52,12 @@ def _uid(value: Any) -> str:
     return value.lower()
 
 
-def _instant(value: Any, field: str) -> datetime:
+def _instant(value: Any, field: str, now: datetime) -> datetime:
     try:
         instant = datetime.fromisoformat(value)
         if instant.tzinfo is not None:
-            return instant.astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
+            return near(instant, field, now)
+    except (TypeError, ValueError):
         pass
     raise _wrong(field, value, "instant with its zone")
 

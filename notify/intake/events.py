@@ -9,6 +9,7 @@ from typing import Any, Protocol, cast
 import orjson
 import pydantic
 
+from notify.clock import FARTHEST
 from notify.errors import InvalidEvent, InvalidInput, PayloadTooLarge
 from notify.intake.people import channel, parse_recipients
 from notify.intake.values import checked, fitting, object_of, plain, text_of, validated
@@ -152,17 +153,18 @@ def _instant(value: Any, field: str, now: datetime) -> datetime:
             raise InvalidEvent(
                 field=field, problem=f"{value} is naive", remedy="Give it a zone: datetime(…, tzinfo=UTC)"
             )
-        return _in_utc(value, field)
+        return near(value, field, now)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LATEST_MS:
         raise InvalidEvent(field=field, problem=f"{value!r} is no Unix time in milliseconds", remedy="Send an integer")
-    return datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
+    return near(datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000), field, now)
 
 
-def _in_utc(value: datetime, field: str) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise InvalidEvent(field=field, problem=f"{value} is out of range", remedy="Send a year of our times") from None
+def near(value: datetime, field: str, now: datetime) -> datetime:
+    """The instant in UTC, or an InvalidEvent where it is so far away that nothing could be counted on from there."""
+    if abs(value - now) > FARTHEST:
+        problem = f"{value.isoformat()} is over a hundred years from now"
+        raise InvalidEvent(field=field, problem=problem, remedy="Send a year of our times")
+    return value.astimezone(UTC)
 
 
 def parse_channels(value: Any) -> list[str] | None:

@@ -98,7 +98,7 @@ def to_sentence(items: Iterable[Any], limit: int = 0, overflow: str = "other") -
 
 def date(value: Any, pattern: str, zone: str | None = None) -> str:
     """An instant by a strftime pattern, in `zone` where that is given and known, otherwise in UTC; null is empty."""
-    return "" if value is None else _instant(value).astimezone(_zone(zone) or UTC).strftime(pattern)
+    return "" if value is None else _local(_instant(value), _zone(zone)).strftime(pattern)
 
 
 def when(value: Any, zone: str | None = None) -> str:
@@ -110,7 +110,7 @@ def when(value: Any, zone: str | None = None) -> str:
 def _spoken(instant: datetime, zone: str | None) -> str:
     """Remembered, because a message says it in each of its parts, and often to many people."""
     known = _zone(zone)
-    local = instant.astimezone(known or UTC)
+    local = _local(instant, known)
     return f"{local:%A} {local.day} {local:%B}, {local:%H:%M}" + ("" if known else " UTC")
 
 
@@ -121,6 +121,14 @@ def _instant(value: Any) -> datetime:
     if instant.tzinfo is None:
         raise ValueError(f"{value} has no time zone")
     return instant
+
+
+def _local(instant: datetime, zone: tzinfo | None) -> datetime:
+    """The instant in that zone or in UTC; as it was given where it would be past the end of the calendar there."""
+    try:
+        return instant.astimezone(zone or UTC)
+    except OverflowError:
+        return instant
 
 
 @lru_cache(maxsize=1024)

@@ -11,6 +11,7 @@ from notify.timing.hours import next_open as next_open
 from notify.timing.lengths import Length as Length
 from notify.timing.lengths import later as later
 from notify.timing.lengths import length as length
+from notify.timing.reach import reachable as reachable
 from notify.timing.rules import cron as cron
 from notify.timing.rules import timed as timed
 from notify.timing.slots import Slots as Slots

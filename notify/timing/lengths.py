@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from notify.clock import FARTHEST
 from notify.errors import InvalidInput
 from notify.timing.zones import existing, zone
 
@@ -31,7 +32,7 @@ class Length:
         return timedelta(days=self.days) + self.exact
 
 
-_LONGEST = Length(12 * 100, 366 * 100, timedelta(days=366 * 100))
+_LONGEST = Length(12 * 100, FARTHEST.days, FARTHEST)
 
 
 def length(value: Any, field: str) -> Length:

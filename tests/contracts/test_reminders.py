@@ -92,6 +92,27 @@ def test_a_reminder_for_which_it_is_too_late_tells_nobody(shipped: World) -> Non
     assert shipped.statuses("deadline-urgent") == [("waiting", None)]
 
 
+@pytest.mark.parametrize(
+    ("due", "reason"),
+    [
+        ("9999-12-31T23:59:59-05:00", "no_due_date"),
+        ("9999-12-31T23:59:59Z", "no_due_date"),
+        ("0001-01-01T00:00:00Z", "too_late"),
+        ("0001-01-01T00:00:00+14:00", "too_late"),
+    ],
+)
+def test_a_date_that_stands_for_none_reminds_nobody_and_keeps_nothing_else_back(
+    shipped: World, due: str, reason: str
+) -> None:
+    assign(shipped, due=datetime.fromisoformat(due))
+    assign(shipped, to="bob", task="U")
+    shipped.settle()
+
+    for workflow in ("deadline-reminder", "deadline-urgent"):
+        assert sorted(shipped.statuses(workflow)) == [("completed", reason), ("waiting", None)]
+    assert [who for who, _ in sent(shipped, "task-assigned")] == ["ann"] * 3 + ["bob"] * 3
+
+
 @pytest.mark.parametrize("apart", [True, False], ids=["later", "at once"])
 def test_a_newer_assignment_ends_the_older_ones_reminder(shipped: World, apart: bool) -> None:
     newer: dict[str, dict[str, Any]] = {

@@ -11,6 +11,7 @@ from notify.errors import InvalidInput
 from notify.intake import parse_row
 from notify.model import EventKind
 
+NOW = datetime(2026, 1, 15, 14, tzinfo=UTC)
 ROW: dict[str, Any] = {
     "uid": "019a0000-0000-7000-8000-000000000001",
     "kind": "event",
@@ -26,7 +27,7 @@ ROW: dict[str, Any] = {
 
 
 def test_a_row_becomes_the_event_it_was() -> None:
-    event = parse_row(ROW | {"id": "e1", "v": "2", "user": '{"id": "ann"}', "subject": "s"})
+    event = parse_row(ROW | {"id": "e1", "v": "2", "user": '{"id": "ann"}', "subject": "s"}, NOW)
 
     assert (event.uid, event.kind, event.name, event.id) == (ROW["uid"], EventKind.EVENT, "order/paid", "e1")
     assert (event.data, event.user, event.v, event.subject) == ({"a": [1, "é"]}, {"id": "ann"}, "2", "s")
@@ -45,7 +46,10 @@ def test_a_row_becomes_the_event_it_was() -> None:
         ("ts", None),
         ("ts", "yesterday"),
         ("ts", "2026-01-15T12:00:00"),
+        ("ts", "9999-12-31T23:59:59-05:00"),
+        ("ts", "0001-01-01T00:00:00Z"),
         ("received_at", "9999-99-99"),
+        ("received_at", "9999-12-31T23:59:59Z"),
         ("data", None),
         ("data", "{"),
         ("data", "[]"),
@@ -56,7 +60,7 @@ def test_a_row_becomes_the_event_it_was() -> None:
 )
 def test_what_could_not_be_stored_is_named(column: str, value: Any) -> None:
     with pytest.raises(InvalidInput) as caught:
-        parse_row(ROW | {column: value})
+        parse_row(ROW | {column: value}, NOW)
 
     assert caught.value.field.split(".")[0] == column
 
@@ -75,4 +79,4 @@ def test_what_could_not_be_stored_is_named(column: str, value: Any) -> None:
 )
 def test_a_trigger_that_could_not_be_matched_is_refused(data: str) -> None:
     with pytest.raises(InvalidInput):
-        parse_row(ROW | {"kind": "trigger", "data": data})
+        parse_row(ROW | {"kind": "trigger", "data": data}, NOW)

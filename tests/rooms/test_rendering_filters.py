@@ -55,6 +55,8 @@ NOON = datetime(2026, 10, 2, 12, tzinfo=UTC)
         ("noon | when(subscriber.timezone)", "Friday 2 October, 17:30"),
         ("noon | when", "Friday 2 October, 12:00 UTC"),
         ("none | when", ""),
+        ("'9999-12-31T23:59:59-05:00' | when(subscriber.timezone)", "Friday 31 December, 23:59"),
+        ("'9999-12-31T23:59:59-05:00' | date('%-d %b')", "31 Dec"),
         ("'a/b c' | urlencode", "a%2Fb%20c"),
     ],
 )
