@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from notify.engine.driver import WAITS, Answer, Request
+from notify.engine.limits import Limits
 from notify.errors import InvalidInput, StepFailed, described
 from notify.model import JsonObject, StepState, Subscriber
 from notify.steps import Delay, Sleep
-from notify.timing import hours, later, length, next_open, next_slot, reachable
+from notify.timing import later, length, next_slot, reachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +31,19 @@ class End:
         return {"state": self.state, "value": self.value, "error": self.error, "finished_at": over}
 
 
-def end_of(request: Request, person: Subscriber, now: datetime) -> End:
+def end_of(request: Request, person: Subscriber, limits: Limits, now: datetime) -> End:
     """The end of a sleep or a delay. A delay that cannot be is an error, for good; what lies in the past is over."""
     step = request.step
     assert isinstance(step, Sleep)
     if request.past:
         return End(Answer(True), StepState.COMPLETED, {"slept": True})
     try:
-        until = _open(step, _asked_for(step, person, now), person)
+        until = _asked_for(step, person, now)
     except InvalidInput as error:
         failed = StepFailed(key=step.key, problem=str(error))
         return End(Answer(error=failed), StepState.FAILED, None, dict(described(failed)))
+    if step.extend:
+        until = limits.opens(person, until)
     slept = until > (request.claimed.taken_in_at or now)
     if until <= now:
         return End(Answer(slept), StepState.COMPLETED, {"slept": slept})
@@ -88,13 +91,6 @@ def _instant(asked: Any, field: str) -> datetime | None:
     if found.tzinfo is None:
         raise InvalidInput(field=field, problem=f"{asked} has no zone", remedy='End it in "Z" or an offset')
     return found
-
-
-def _open(step: Sleep, until: datetime, person: Subscriber) -> datetime:
-    """The instant, or the next at which the person's hours are open."""
-    if not step.extend or person.schedule is None:
-        return until
-    return next_open(until, hours(person.schedule, "schedule"), person.timezone)
 
 
 #: What a person of whom nothing has to be known is taken for.

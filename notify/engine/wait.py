@@ -77,7 +77,7 @@ def _ends(
 ) -> dict[Place, End]:
     sleeps, events, calls = ([one for one in requests if isinstance(one.step, kind)] for kind in _KINDS)
     known = _people(connection, environment, sleeps)
-    slept = [end_of(one, known.get(one.claimed.subscriber, ANYBODY), now) for one in sleeps]
+    slept = [end_of(one, known.get(one.claimed.subscriber, ANYBODY), engine.limits, now) for one in sleeps]
     found = arrivals.expect(connection, environment, workflow.id, events, now)
     called = invoking.begin(connection, environment, engine, calls, now) if calls else []
     pairs = zip([*sleeps, *events, *calls], [*slept, *found, *called], strict=True)

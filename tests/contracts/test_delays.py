@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from notify.store.tables import steps
+from tests.contracts.limits_world import limited, schedule
 from tests.world import World, migrated, on_one_database
 
 #: The evening before the clocks go forward in Rome.
@@ -150,6 +151,23 @@ def test_a_digest_may_wait_for_the_person_s_hours(world: World) -> None:
     world.at(utc("2026-03-30 07:00"))
     [(_, burst)] = world.module().calls
     assert burst.total == 1
+
+
+@pytest.mark.parametrize("how", ['sleep("x", hours=1, {})', 'digest("x", minutes=15, {})'])
+def test_a_wait_may_go_on_until_the_usual_hours_are_open(world: World, how: str) -> None:
+    limited(world, "", schedule="mon 09:00-17:00")
+    begin(world, how.format("extend_to_schedule=True"))
+    world.at(EVENING + timedelta(minutes=15))
+
+    assert wakes(world) == utc("2026-03-30 07:00")
+
+
+def test_hours_that_cannot_be_read_hold_up_nobody(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    schedule(world, {"caturday": "09:00-17:00"})
+    begin(world, 'sleep("x", hours=1, extend_to_schedule=True)')
+
+    assert wakes(world) == EVENING + timedelta(hours=1)
+    assert "ann is told at any hour" in caplog.text
 
 
 def test_who_has_no_hours_is_not_held_up(world: World) -> None:
