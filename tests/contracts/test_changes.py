@@ -21,7 +21,7 @@ from tests.contracts.changes_world import (
     write,
     write_all,
 )
-from tests.world import World, migrated
+from tests.world import World, migrated, on_one_database
 
 COMPLETED = ("completed", None)
 
@@ -33,6 +33,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         yield made
 
 
+@on_one_database
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_a_step_added_before_a_wait_lies_in_the_past_of_who_is_in_it(world: World, wait: str) -> None:
     write_all(world, wait)
@@ -46,6 +47,7 @@ def test_a_step_added_before_a_wait_lies_in_the_past_of_who_is_in_it(world: Worl
     assert stored(world) == ["it/emitted", "other"]
 
 
+@on_one_database
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_what_lies_in_the_past_is_remembered_as_it_was(world: World, wait: str) -> None:
     """A second wait, and the code is run once more."""
@@ -75,6 +77,7 @@ def test_a_step_added_after_a_wait_is_done_like_any_other(world: World, wait: st
     assert ended(world) == dict.fromkeys(KINDS, COMPLETED)
 
 
+@on_one_database
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_a_step_that_is_removed_is_ignored(world: World, wait: str) -> None:
     write_all(world, "STEP", wait)
@@ -87,6 +90,7 @@ def test_a_step_that_is_removed_is_ignored(world: World, wait: str) -> None:
     assert greeted(world) == set(KINDS)
 
 
+@on_one_database
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_a_step_that_moved_answers_from_memory(world: World, wait: str) -> None:
     write_all(world, "STEP", wait)
@@ -100,6 +104,7 @@ def test_a_step_that_moved_answers_from_memory(world: World, wait: str) -> None:
     assert stored(world) == ["it/emitted", "other"]
 
 
+@on_one_database
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_a_key_that_is_of_another_kind_fails_and_says_what_to_do(world: World, wait: str) -> None:
     write_all(world, "STEP", wait)
@@ -135,6 +140,7 @@ def test_who_was_in_a_wait_that_is_removed_goes_on_as_if_it_were_over(world: Wor
     assert greeted(world) == set(KINDS)
 
 
+@on_one_database
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_a_wait_of_another_kind_under_its_key_fails(world: World, wait: str) -> None:
     write(world, "run", wait)

@@ -14,7 +14,7 @@ from notify.engine import impact
 from notify.engine.impact import Impact
 from notify.store.database import Database
 from notify.store.tables import versions
-from tests.world import World, migrated
+from tests.world import World, migrated, on_one_database
 
 FLOW = """
 @workflow("task", on="task/added", to=lambda event: event.data["who"]{options})
@@ -109,6 +109,7 @@ CHANGED = {
 }
 
 
+@on_one_database
 @pytest.mark.parametrize(("before", "after", "said"), CHANGED.values(), ids=CHANGED)
 def test_who_waits_in_a_step_is_told_what_becomes_of_them(
     world: World, before: list[str], after: list[str], said: str | None

@@ -50,6 +50,7 @@ def problems(world: World) -> dict[str, str]:
     return {row.subscriber: row.error["message"] for row in world.notifications() if row.status == "failed"}
 
 
+@on_one_database
 @pytest.mark.parametrize("options", ["", EXTENDED])
 @pytest.mark.parametrize("how", [DELAY, UNTIL])
 @pytest.mark.parametrize("until", FAR)

@@ -15,17 +15,12 @@ import sqlalchemy as sa
 from notify.engine import batch, sweep
 from notify.store.tables import throttles
 from tests.contracts.throttle_world import limited, passed, say
-from tests.world import START, World, migrated
+from tests.world import START, World, migrated, on_one_database
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest) -> str:
-    return migrated(request, request.param)
-
-
-@pytest.fixture
-def world(tmp_path: Path, url: str) -> Iterator[World]:
-    with World(tmp_path, url) as made:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path, migrated(request, request.param)) as made:
         made.people("ann", "bob")
         yield made
 
@@ -142,6 +137,7 @@ def test_after_a_wait_it_is_the_end_of_the_wait_that_counts(world: World) -> Non
 # --- a window from the payload ------------------------------------------------------------------
 
 
+@on_one_database
 @pytest.mark.parametrize(
     ("until", "ends"),
     [
@@ -166,6 +162,7 @@ def test_a_payload_may_say_how_long_a_window_is(world: World, until: Any, ends: 
         assert (29 in passed(world), len(failed)) == (False, 1 if "T" in str(until) else 0)
 
 
+@on_one_database
 @pytest.mark.parametrize(
     ("until", "problem"),
     [
@@ -201,6 +198,7 @@ def test_a_window_that_makes_no_sense_fails_the_step_for_good(world: World, unti
     assert world.rows(sa.select(throttles)) == []
 
 
+@on_one_database
 @pytest.mark.parametrize("limit", ["", "threshold=0, minutes=1", "minutes=1, until='30m'", "minutes=-1"])
 def test_a_throttle_that_says_nothing_or_two_things_fails_its_author(world: World, limit: str) -> None:
     limited(world, limit)
