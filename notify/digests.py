@@ -25,12 +25,18 @@ def digest(
 ) -> Digest:
     """The step these words ask for: of a length, or of the calendar; an InvalidInput names what is wrong."""
     field = f"digest({name!r})"
+    if unless is not None and not callable(unless):
+        raise InvalidInput(field=f"{field}.unless", problem=f"{unless!r} is no function", remedy="Name one")
     asked = {part: value for part, value in modes.items() if value is not None}
     timed = {part: value for part, value in calendar.items() if value is not None}
     if not timed and not asked.keys() & {"every", "cron"}:
         mode, rule = _of_a_length(field, length, **asked)
         return Digest(name, by, mode, rule | _capacity(field, capacity), unless=unless)
-    _only(field, "a calendar", [*length, *(asked.keys() - {"every", "cron"}), *(["capacity"] if capacity else [])])
+    _only(
+        field,
+        "a calendar",
+        [*length, *(asked.keys() - {"every", "cron"}), *(["capacity"] if capacity is not None else [])],
+    )
     found, zone = slots(field, timed, timezone, **asked)
     return Digest(name, by, DigestMode.CALENDAR, {"slots": str(found)}, found, zone, unless)
 
@@ -96,6 +102,15 @@ def _seconds(value: Any, field: str) -> float:
 
 
 def _capacity(field: str, capacity: int | None) -> dict[str, Any]:
-    if capacity is not None and capacity < 1:
-        raise InvalidInput(field=field, problem=f"capacity={capacity}", remedy="Let it hold at least one event")
-    return {} if capacity is None else {"capacity": capacity}
+    if capacity is None:
+        return {}
+    return {"capacity": counted(capacity, f"{field}.capacity", "events")}
+
+
+def counted(value: Any, field: str, what: str) -> int:
+    """A whole number of at least 1, or an InvalidInput."""
+    if type(value) is not int or value < 1:
+        raise InvalidInput(
+            field=field, problem=f"{value!r} is no number of {what}", remedy="Write a whole number of at least 1"
+        )
+    return value

@@ -209,13 +209,12 @@ class Notification(Generic[P]):
         hold back.
         """
         field = f"throttle({name!r})"
-        if threshold < 1:
-            raise InvalidInput(field=field, problem=f"threshold={threshold}", remedy="Let at least 1 pass")
+        most = digests.counted(threshold, f"{field}.threshold", "notifications")
         if (until is ABSENT) is not bool(length):
             problem = "has two windows" if length else "has no window"
             raise InvalidInput(field=field, problem=problem, remedy="Give it a length such as minutes=10, or until=")
         lasts = timing.length(length, field) if length else None
-        return steps.Throttle(name, threshold, key_text(key), lasts, until)
+        return steps.Throttle(name, most, key_text(key), lasts, until)
 
     def is_read(self, step: str, *, at: str) -> Step[bool]:
         """Whether the in-app message of `step` has been read by now, remembered under the key `at`."""

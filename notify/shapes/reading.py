@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
+import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -12,13 +13,13 @@ from datetime import UTC, datetime
 from types import FunctionType
 from typing import Any, cast
 
-from notify.errors import InvalidInput
 from notify.model import Channel, Event, EventKind, Subscriber
 from notify.notification import Notification
 from notify.shapes.shape import Shape, Shown
 from notify.shapes.values import NOTIFICATION, UNKNOWN, Scope, source, text
 from notify.steps import Burst, Collected, Digest, Step
 
+log = logging.getLogger("notify.shapes")
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _NOTHING = Event("", EventKind.EVENT, "", {}, _LONG_AGO, _LONG_AGO)
 #: A notification that is nobody's: it is only asked for steps.
@@ -39,9 +40,14 @@ _NAMED_AFTER = ("emit", "trigger", "invoke")
 
 
 def read(body: Callable[..., Any], parameters: Mapping[str, Any]) -> Shape:
-    """The shape of a workflow with this body and these values of its parameters."""
+    """The shape of a workflow with this body and these values of its parameters; it never raises."""
     reading = _Reading(parameters)
-    reading.follow(body, [NOTIFICATION], {})
+    try:
+        reading.follow(body, [NOTIFICATION], {})
+    except Exception:
+        # Names of the author's are looked at, and what they stand for may do anything.
+        log.warning("the source of %s cannot be read", getattr(body, "__qualname__", body), exc_info=True)
+        reading.whole = False
     return Shape(tuple(reading.steps), reading.whole, reading.code.hexdigest())
 
 
@@ -196,7 +202,7 @@ def _made(key: str, rest: Mapping[str, Any]) -> Digest | None:
         return None
     try:
         step = _NOBODY_S.digest(key, **rest)
-    except InvalidInput:
+    except Exception:
         return None
     return step if isinstance(step, Digest) else None
 
