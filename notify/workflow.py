@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -60,6 +60,11 @@ class Concurrency:
 
     limit: int
     key: str | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether it can be followed."""
+        return type(self.limit) is int and self.limit >= 1 and type(self.key) in (str, type(None))
 
     def key_of(self, payload: JsonObject) -> str:
         """What a notification with this payload shares its places with."""
@@ -140,6 +145,11 @@ def workflow(
     in `n.version`, whenever they go on.
     """
 
+    given = {"id": id, "on": on, "name": name, "preferences": preferences or {}, "critical": critical}
+    given |= {"unbudgeted": unbudgeted, "priority": priority, "tags": tags, "urgent": urgent, "retries": retries}
+    given |= {"cancel_on": cancel_on, "concurrency": concurrency, "delivery": delivery}
+    _refuse_wrong(id, given | {"parameters": parameters or {}, "version": version})
+
     def register(body: Callable[[Notification[Any]], Coroutine[Any, Any, Any]]) -> Workflow:
         file = Path(inspect.getsourcefile(body) or "")
         names = [on] if isinstance(on, str) else list(on)
@@ -170,6 +180,68 @@ def workflow(
         return made
 
     return register
+
+
+def _is_text(it: Any) -> bool:
+    return isinstance(it, str)
+
+
+def _is_switch(it: Any) -> bool:
+    return isinstance(it, bool)
+
+
+def _all_are(kind: type, several: Any) -> bool:
+    fits = isinstance(several, Collection) and not isinstance(several, str | Mapping)
+    return fits and all(isinstance(one, kind) for one in cast("Collection[Any]", several))
+
+
+def _maps_texts(it: Any) -> bool:
+    return isinstance(it, Mapping) and all(isinstance(name, str) for name in cast("Mapping[Any, Any]", it))
+
+
+_CHANNELS = [channel.value for channel in Channel]
+_PRIORITIES = [priority.name.lower() for priority in Priority]
+_DELIVERIES = [delivery.value for delivery in Delivery]
+#: What each option has to be, and what to write where it is not.
+_OPTIONS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "id": (_is_text, 'Write a text, such as "order-shipped"'),
+    "on": (
+        lambda it: _is_text(it) or _all_are(str, it),
+        'Write the name of an event, or several: on=["a", "b"]',
+    ),
+    "name": (_is_text, "Write a text"),
+    "preferences": (
+        lambda it: _maps_texts(it) and set(it) <= {*_CHANNELS} and _all_are(bool, [*it.values()]),
+        f"Write True or False for each of {', '.join(_CHANNELS)} that is to be so",
+    ),
+    "critical": (_is_switch, "Write True or False"),
+    "unbudgeted": (_is_switch, "Write True or False"),
+    "priority": (lambda it: _is_text(it) and it.lower() in _PRIORITIES, f"Write {' or '.join(_PRIORITIES)}"),
+    "tags": (lambda it: _all_are(str, it), 'Write a list of texts, such as tags=["billing"]'),
+    "urgent": (_is_switch, "Write True or False"),
+    "retries": (lambda it: type(it) is int and it >= 0, "Write a whole number, 0 for none"),
+    "cancel_on": (
+        lambda it: isinstance(it, CancelOn) or _all_are(CancelOn, it),
+        'Write CancelOn("order/cancelled", key="orderId"), or several of them',
+    ),
+    "concurrency": (
+        lambda it: it is None or (isinstance(it, Concurrency) and it.fits),
+        'Write Concurrency(5) or Concurrency(5, key="account"), with a limit of at least 1',
+    ),
+    "delivery": (lambda it: _is_text(it) and it in _DELIVERIES, f"Write {' or '.join(_DELIVERIES)}"),
+    "parameters": (_maps_texts, 'Write their values under their names: parameters={"days": 3}'),
+    "version": (_is_text, 'Write a text, such as version="2"'),
+}
+
+
+def _refuse_wrong(id: Any, given: Mapping[str, Any]) -> None:
+    """Each of these is looked at for every event or everybody's batch: a wrong one is refused with its file."""
+    for option, value in given.items():
+        fits, remedy = _OPTIONS[option]
+        if not fits(value):
+            raise InvalidWorkflow(
+                where=f"workflow {id!r}", problem=f"{option}={value!r} is not possible", remedy=remedy
+            )
 
 
 def system_name(event: str) -> str:
@@ -217,8 +289,4 @@ def _check(made: Workflow, body: Callable[..., Any]) -> None:
             where=where,
             problem="cancel_on looks at several fields of the notification's own event",
             remedy="Let every entry compare the same field",
-        )
-    if made.concurrency is not None and made.concurrency.limit < 1:
-        raise InvalidWorkflow(
-            where=where, problem=f"concurrency lets {made.concurrency.limit} run", remedy="Let at least 1 run"
         )

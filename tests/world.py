@@ -45,6 +45,8 @@ from notify.workflow import CancelOn, Concurrency, Nobody, Notification, bulk, e
 
 calls: list[Any] = []
 """
+#: How many lines a workflow's file has before its source.
+HEAD = _HEAD.count("\n")
 _TEMPLATE = "{% block subject %}{{ workflow }}{% endblock %}\n{% block body %}hello{% endblock %}\n"
 
 
@@ -116,12 +118,23 @@ class World:
 
     def workflow(self, source: str, *steps: str, file: str = "flow") -> None:
         """Save (or change) a workflow file; `steps` such as `hello/note.email` get a template each."""
-        (self.flows / f"{file}.py").write_text(_HEAD + dedent(source))
-        # Python takes a file of the same second and size for the one that it has compiled.
-        shutil.rmtree(self.flows / "__pycache__", ignore_errors=True)
+        self._save(source, file)
         for step in steps:
             self._save_template(step, _TEMPLATE)
         self._reload()
+
+    def mistaken(self, source: str, file: str = "flow") -> str:
+        """Save a workflow file in which something is wrong: what is. The other files are at work."""
+        self._save(source, file)
+        found = registry.load(self.flows)
+        self.engine.reloaded(found, self.engine.contents)
+        [error] = found.broken
+        return str(error)
+
+    def _save(self, source: str, file: str) -> None:
+        (self.flows / f"{file}.py").write_text(_HEAD + dedent(source))
+        # Python takes a file of the same second and size for the one that it has compiled.
+        shutil.rmtree(self.flows / "__pycache__", ignore_errors=True)
 
     def template(self, step: str, text: str) -> None:
         """Save (or change) a template."""

@@ -157,7 +157,7 @@ def test_a_limit_below_one_is_refused(world: World) -> None:
 
     [broken] = registry.load(world.flows).broken
 
-    assert "concurrency lets 0 run. Let at least 1 run" in str(broken)
+    assert "concurrency=Concurrency(limit=0, key=None) is not possible" in str(broken)
 
 
 # --- while others run ---------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.world import World, migrated, on_one_database
+from tests.world import HEAD, World, migrated, on_one_database
 
 OTHER = """
 @workflow("other", on="it/happened", to="ann")
@@ -79,3 +79,45 @@ def test_a_source_that_surprises_the_reader_stops_nobody(world: World) -> None:
 
     assert world.statuses("other") == [("completed", None)]
     assert not world.engine.registry.workflow("mistaken").shape.whole
+
+
+@on_one_database
+@pytest.mark.parametrize(
+    ("option", "remedy"),
+    [
+        ("version=2", 'Write a text, such as version="2"'),
+        ('retries="3"', "Write a whole number, 0 for none"),
+        ("retries=-1", "Write a whole number, 0 for none"),
+        ("retries=True", "Write a whole number, 0 for none"),
+        ('cancel_on="it/ended"', 'Write CancelOn("order/cancelled", key="orderId"), or several of them'),
+        ('cancel_on=["it/ended"]', 'Write CancelOn("order/cancelled", key="orderId"), or several of them'),
+        ('priority="urgent"', "Write low or normal or high or critical"),
+        ("concurrency=5", 'Write Concurrency(5) or Concurrency(5, key="account"), with a limit of at least 1'),
+        ('concurrency=Concurrency("5")', "with a limit of at least 1"),
+        ("concurrency=Concurrency(5, key=7)", "with a limit of at least 1"),
+        ("on=7", 'Write the name of an event, or several: on=["a", "b"]'),
+        ("tags='billing'", 'Write a list of texts, such as tags=["billing"]'),
+        ("critical='no'", "Write True or False"),
+        ('preferences={"mail": True}', "Write True or False for each of in_app, email, sms, push"),
+        ('preferences={"email": "no"}', "Write True or False for each of"),
+        ('delivery="twice"', "Write at_least_once or at_most_once"),
+        ("parameters=[3]", 'Write their values under their names: parameters={"days": 3}'),
+        ("name=7", "Write a text"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_with_its_file(world: World, option: str, remedy: str) -> None:
+    world.workflow(OTHER, "other/hello.in_app", file="other")
+    error = world.mistaken(f'@workflow("mistaken", {option})\nasync def mistaken(n: Any) -> None: ...\n')
+
+    assert f"flow.py:{HEAD + 1}: workflow 'mistaken': {option.partition('=')[0]}=" in error
+    assert remedy in error
+
+
+@on_one_database
+def test_a_file_that_is_refused_leaves_the_others(world: World) -> None:
+    world.workflow(OTHER, "other/hello.in_app", file="other")
+    world.mistaken('@workflow("mistaken", on="it/happened", version=2)\nasync def mistaken(n: Any) -> None: ...\n')
+    world.emit("it/happened")
+    world.settle()
+
+    assert world.statuses() == [("completed", None)]
