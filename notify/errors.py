@@ -92,6 +92,11 @@ class DuplicateStep(AuthorError):
     """Step {key!r} is used twice in {workflow!r}. Give each step a key of its own."""
 
 
+class InvalidKey(AuthorError):
+    """The key {key!r:.40} of a step ({kind}) of {workflow!r} cannot be kept.
+    Write a text that tells it from the others, such as f"order-{{number}}", of at most 400 characters."""
+
+
 class StepChanged(AuthorError):
     """Step {key!r} of {workflow!r} was a {was} when this notification started and is a {now} today.
     Give the new step a new key."""

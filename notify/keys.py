@@ -1,4 +1,4 @@
-"""Keys of any value, as they are stored: of digests, of throttles, and of what only so many may do at once."""
+"""Keys as they are stored: of steps, and of any value, for digests, throttles, and what only so many may do at once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,13 @@ from typing import Any, Final
 ABSENT: Final = object()
 #: Characters of a key that are kept as they are; PostgreSQL's indexes have no room for very long ones.
 _LONGEST_KEY = 400
+
+
+def names_a_step(key: Any) -> bool:
+    """Whether a step may have this key: a text that is found again, and that every database keeps as it is."""
+    if not isinstance(key, str) or not 0 < len(key) <= _LONGEST_KEY:
+        return False
+    return "\0" not in key and key == key.encode("utf-8", "replace").decode()
 
 
 def key_text(key: Any) -> str:

@@ -27,12 +27,14 @@ from notify.errors import (
     AwaitedOutsideStep,
     DuplicateStep,
     Halted,
+    InvalidKey,
     StepChanged,
     StepFailed,
     Suspended,
     SuspendedInFinally,
     described,
 )
+from notify.keys import names_a_step
 from notify.model import MessageStatus, NotificationStatus, Remembered, StepState
 from notify.steps import All, Decision, Send, Skip, Step
 
@@ -216,11 +218,12 @@ def _note(player: Player, request: Any, performer: Performer) -> None:
     player.group = group
     player.answers = {}
     several: Sequence[Step[Any]] = group.steps if isinstance(group, All) else (group,)
+    for step in several:
+        _use(player, step)
     memo = player.claimed.memo
     places = {key: place for place, key in enumerate(memo)}
     player.place = max([player.place, *(places[step.key] for step in several if step.key in places)])
     for step in several:
-        _use(player, step)
         remembered = memo.get(step.key)
         if remembered is not None and remembered.kind != step.kind:
             raise StepChanged(key=step.key, workflow=player.claimed.workflow, was=remembered.kind, now=step.kind)
@@ -248,6 +251,9 @@ def _throw_back(player: Player, awaited: Any) -> None:
 
 
 def _use(player: Player, step: Step[Any]) -> None:
+    key: Any = step.step if isinstance(step, Send) else step.key
+    if not names_a_step(key):
+        raise InvalidKey(key=key, kind=step.kind, workflow=player.claimed.workflow)
     if step.key in player.used:
         raise DuplicateStep(key=step.key, workflow=player.claimed.workflow)
     player.used.add(step.key)

@@ -121,3 +121,31 @@ def test_a_file_that_is_refused_leaves_the_others(world: World) -> None:
     world.settle()
 
     assert world.statuses() == [("completed", None)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "await n.sleep({key}, hours=1)",
+        "await n.run({key}, print)",
+        "await n.all(n.in_app('m'), n.wait_for_event({key}, 'it/came', days=1))",
+        "await n.digest({key}, hours=1)",
+        "await n.throttle({key}, hours=1)",
+        "await n.is_online(at={key})",
+        "await n.in_app({key})",
+    ],
+)
+def test_the_key_of_a_step_is_a_text(world: World, line: str) -> None:
+    world.workflow(OTHER, "other/hello.in_app", file="other")
+    for place, key in enumerate(["7", "None", "''", "['a']", "'a' + chr(0)", "'k' * 5000"]):
+        computed = f"(lambda: {key})()"
+        source = MISTAKEN.replace("mistaken", f"mistaken-{place}", 1).format(line=line.format(key=computed))
+        world.workflow(source, f"mistaken-{place}/m.in_app", file=f"flow_{place}")
+    world.emit("it/happened")
+    world.settle()
+
+    assert world.statuses("other") == [("completed", None)]
+    for row in world.notifications():
+        if row.workflow != "other":
+            assert row.status == "failed", row
+            assert 'that tells it from the others, such as f"order-{number}"' in row.error["message"]
