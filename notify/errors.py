@@ -97,6 +97,10 @@ class InvalidKey(AuthorError):
     Write a text that tells it from the others, such as f"order-{{number}}", of at most 400 characters."""
 
 
+class NotAwaited(AuthorError):
+    """{what} was asked whether it is true, and has no answer before it is awaited. Write `await` before it."""
+
+
 class StepChanged(AuthorError):
     """Step {key!r} of {workflow!r} was a {was} when this notification started and is a {now} today.
     Give the new step a new key."""

@@ -91,7 +91,19 @@ def _read(file: Path) -> list[Any]:
         except Exception as error:
             del sys.modules[name]
             raise _broken(file, error) from error
+    for one in found:
+        if isinstance(one, Workflow):
+            _refuse_mistakes(one, file)
     return found
+
+
+def _refuse_mistakes(workflow: Workflow, file: Path) -> None:
+    """What is surely wrong in a body, or in a function it hands its notification to, which may be in another file."""
+    for mistake in workflow.shape.mistakes[:1]:
+        here = Path(mistake.file) == file
+        line = mistake.line if here else workflow.body.__code__.co_firstlineno
+        elsewhere = "" if here else f"{Path(mistake.file).name}:{mistake.line}: "
+        raise BrokenWorkflowFile(file=str(file), line=line, problem=elsewhere + mistake.problem.rstrip(". "))
 
 
 def _is_read(name: str, file: Path) -> bool:

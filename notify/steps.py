@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
-from notify.errors import Halted
+from notify.errors import Halted, NotAwaited
 from notify.model import Channel, DigestMode, Event, JsonObject, MessageStatus
 from notify.timing import Length, Slots
 
@@ -44,8 +44,7 @@ class Collected:
     reason: str | None = None
 
 
-#: How many events of a digest a message shows; the rest are counted.
-SHOWN = 5
+SHOWN = 5  # How many events of a digest a message shows; the rest are counted.
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,9 @@ class Step(Generic[T]):
     def after(self, result: T) -> Step[T] | None:
         """What has to be asked once its result is there, before the body gets it."""
         return None
+
+    def __bool__(self) -> bool:
+        raise NotAwaited(what=f"Step {self.key!r}")
 
     def __await__(self) -> Generator[Step[T], Any, T]:
         result: T = yield self
@@ -278,10 +280,13 @@ class All(Generic[T]):
 
     steps: tuple[Step[Any], ...]
 
+    def __bool__(self) -> bool:
+        raise NotAwaited(what="n.all(…)")
+
     def __await__(self) -> Generator[All[T], Any, list[Any]]:
         results: list[Any] = list((yield self))
-        following = {place: step.after(results[place]) for place, step in enumerate(self.steps)}
-        asked = {place: step for place, step in following.items() if step is not None}
+        following = ((place, step.after(results[place])) for place, step in enumerate(self.steps))
+        asked = {place: step for place, step in following if step is not None}
         if asked:
             for place, result in zip(asked, (yield All(tuple(asked.values()))), strict=True):
                 results[place] = result

@@ -10,12 +10,13 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, cast
 
 from notify.model import Channel, Event, EventKind, Subscriber
 from notify.notification import Notification
-from notify.shapes.shape import Shape, Shown
+from notify.shapes.mistakes import Mistake, not_awaited, refused
+from notify.shapes.shape import OPEN, Shape, Shown
 from notify.shapes.values import NOTIFICATION, UNKNOWN, Scope, source, text
 from notify.steps import Burst, Collected, Digest, Step
 
@@ -48,7 +49,8 @@ def read(body: Callable[..., Any], parameters: Mapping[str, Any]) -> Shape:
         # Names of the author's are looked at, and what they stand for may do anything.
         log.warning("the source of %s cannot be read", getattr(body, "__qualname__", body), exc_info=True)
         reading.whole = False
-    return Shape(tuple(reading.steps), reading.whole, reading.code.hexdigest())
+    mistakes = (*reading.mistakes, *reading.asking_in_vain())
+    return Shape(tuple(reading.steps), reading.whole, reading.code.hexdigest(), mistakes)
 
 
 class _Reading:
@@ -58,6 +60,8 @@ class _Reading:
         self.parameters = parameters
         self.steps: list[Shown] = []
         self.whole = True
+        self.mistakes: list[Mistake] = []
+        self.looks: list[tuple[str, Mistake]] = []
         self.code = hashlib.sha256()
         self.groups = 0
         self.group = 0
@@ -75,7 +79,7 @@ class _Reading:
             return
         self.code.update(b"\0".join(ast.dump(statement).encode() for statement in body))
         self._within.append(function)
-        self._read(Scope(function, body, given, self.parameters), body)
+        self._read(Scope(function, body, given, self.parameters), body, function)
         self._within.pop()
 
     @contextmanager
@@ -86,9 +90,14 @@ class _Reading:
         yield
         self.group = before
 
-    def _read(self, scope: Scope, body: Sequence[ast.stmt]) -> None:
+    def asking_in_vain(self) -> list[Mistake]:
+        """Facts about messages that the workflow surely does not send to the inbox."""
+        shape = Shape(self.steps, self.whole)
+        return [mistake for step, mistake in self.looks if shape.lacks(f"{step}.in_app", "in_app")]
+
+    def _read(self, scope: Scope, body: Sequence[ast.stmt], function: FunctionType) -> None:
         self.whole = self.whole and not scope.hides
-        visitor = _Visitor(self, scope)
+        visitor = _Visitor(self, scope, function.__code__)
         for statement in body:
             visitor.visit(statement)
 
@@ -114,9 +123,25 @@ def _within(gathered: Any) -> list[Any]:
 class _Visitor(ast.NodeVisitor):
     """Finds, in the order of the source, where the notification is asked for steps or handed on."""
 
-    def __init__(self, reading: _Reading, scope: Scope) -> None:
+    def __init__(self, reading: _Reading, scope: Scope, code: CodeType) -> None:
         self._reading = reading
         self._scope = scope
+        self._code = code
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        call = node.value
+        if isinstance(call, ast.Call) and self._asks(call) in {*METHODS, "all"}:
+            self._reading.mistakes.append(self._mistake(call, not_awaited(call)))
+        self.generic_visit(node)
+
+    def _asks(self, call: ast.Call) -> str | None:
+        """What the notification is asked for by a call; None where it is not asked, or may be another thing."""
+        if not isinstance(call.func, ast.Attribute) or self._scope.hides:
+            return None
+        return call.func.attr if self._scope.value(call.func.value) is NOTIFICATION else None
+
+    def _mistake(self, node: ast.Call, problem: str) -> Mistake:
+        return Mistake(self._code.co_filename, self._code.co_firstlineno + node.lineno - 1, problem)
 
     def visit_Call(self, node: ast.Call) -> None:
         of = self._scope.value(node.func.value) if isinstance(node.func, ast.Attribute) else None
@@ -148,6 +173,18 @@ class _Visitor(ast.NodeVisitor):
             shown = _shown(method, *self._values(node))
             self._reading.steps += [replace(one, group=self._reading.group) for one in shown]
 
+            self._find_mistakes(method, node)
+
+    def _find_mistakes(self, method: str, node: ast.Call) -> None:
+        if self._asks(node) is None:
+            return
+        if problem := refused(getattr(_NOBODY_S, method), METHODS[method], node):
+            self._reading.mistakes.append(self._mistake(node, problem))
+        elif method in ("is_read", "is_seen"):
+            step = text(_bound(method, *self._values(node)).get("step", UNKNOWN))
+            problem = f"{method}({step!r}): the workflow has no in-app message of this step. Ask about one that it has"
+            self._reading.looks += [] if OPEN in step else [(step, self._mistake(node, problem))]
+
     def _hand_on(self, node: ast.Call) -> None:
         values, named, told = self._values(node)
         self._reading.follow(self._scope.value(node.func) if told else None, values, named)
@@ -164,14 +201,18 @@ class _Visitor(ast.NodeVisitor):
 
 
 def _shown(method: str, values: Sequence[Any], named: Mapping[str, Any], told: bool) -> list[Shown]:
-    try:
-        asked = METHODS[method].bind_partial(None, *values, **named).arguments
-    except TypeError:
-        asked = dict[str, Any]()
+    asked = _bound(method, values, named, told)
     key = _key(method, asked)
     if method == "digest":
         return _digest(key, asked, told)
     return [Shown(key, method if method in _CHANNELS else _KINDS.get(method, method.replace("_", "")))]
+
+
+def _bound(method: str, values: Sequence[Any], named: Mapping[str, Any], told: bool) -> Mapping[str, Any]:
+    try:
+        return METHODS[method].bind_partial(None, *values, **named).arguments
+    except TypeError:
+        return {}
 
 
 def _key(method: str, asked: Mapping[str, Any]) -> str:
@@ -189,9 +230,9 @@ def _digest(key: str, asked: Mapping[str, Any], told: bool) -> list[Shown]:
     rest = {name: value for name, value in asked.items() if name not in ("self", "name", "key", "unless", "length")}
     rest |= asked.get("length", {})
     made = _made(key, rest) if told else None
-    plain = made or Digest(key, extend=rest.get("extend_to_schedule", False) is not False)
+    plain = Digest(key, extend=rest.get("extend_to_schedule", False) is not False) if made is None else made
     unless = print if asked.get("unless") is not None else None
-    rule = {"mode": made.mode.value, **made.rule} if made else None
+    rule = {"mode": made.mode.value, **made.rule} if made is not None else None
     first, *others = _asked_in_turn(plain, unless)
     return [Shown(first.key, first.kind, rule), *(Shown(one.key, one.kind) for one in others)]
 

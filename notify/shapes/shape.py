@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from typing import Any, cast
 
 from notify.model import JsonObject, Remembered
+from notify.shapes.mistakes import Mistake
 
 #: Stands in a key for what only running the workflow tells.
 OPEN = "…"
@@ -49,6 +50,8 @@ class Shape:
     whole: bool = False
     #: A hash of the code; how it is written and what it says of itself does not count.
     code: str = ""
+    #: What is surely wrong in it; it is not kept.
+    mistakes: Sequence[Mistake] = ()
 
     @cached_property
     def _exact(self) -> frozenset[tuple[str, str]]:

@@ -28,8 +28,8 @@ KINDS = {
     "wait-for-event": 'await n.wait_for_event("x", "it/never", hours=5)',
     "digest": 'await n.digest("x", hours=5)',
     "digest-unless": 'await n.digest("x", hours=5, unless=no_reason)',
-    "is-read": 'await n.is_read("hello", at="x")',
-    "is-seen": 'await n.is_seen("hello", at="x")',
+    "is-read": 'await n.is_read(n.payload.get("about", "hello"), at="x")',
+    "is-seen": 'await n.is_seen(n.payload.get("about", "hello"), at="x")',
     "is-online": 'await n.is_online(at="x")',
     "throttle": 'await n.throttle("x", hours=5)',
 }

@@ -102,3 +102,12 @@ def test_json_goes_with_a_dry_run(world: World) -> None:
         1,
         "notify: --json: goes with --dry-run. Add --dry-run, or leave it out\n",
     )
+
+
+def test_a_certain_mistake_is_told_before_anything_is_released(world: World) -> None:
+    world.mistaken(NAP.format(step='sleep("pause", hour=1)'))
+
+    done = deploy("--dry-run")
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "sleep('pause'): {'hour': 1} is no length of time. Write months, weeks, days" in done.stderr

@@ -138,7 +138,9 @@ def test_a_digest_beside_another_wait_is_refused(world: World) -> None:
     ],
 )
 def test_a_digest_that_cannot_be_is_refused_with_a_remedy(world: World, how: str, problem: str) -> None:
-    world.workflow(MODE.format(how=how).replace('to=lambda event: event.data["who"]', 'to="ann", retries=0'))
+    world.workflow(
+        MODE.format(how=f"**dict({how})").replace('to=lambda event: event.data["who"]', 'to="ann", retries=0')
+    )
     happen(world, 0)
     world.settle()
 

@@ -80,7 +80,7 @@ CHANGED = {
     ),
     "another kind of what they did before": (
         ['await n.run("look", int)', SLEEP],
-        ['await n.is_read("hello", at="look")', SLEEP],
+        ['await n.is_read(n.payload["about"], at="look")', SLEEP],
         "task: step 'look' was a run and is an is_read now: 2 people who wait would fail with StepChanged; "
         "give it a new key",
     ),

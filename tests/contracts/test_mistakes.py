@@ -15,6 +15,8 @@ async def other(n: Notification[dict[str, Any]]) -> None:
     await n.in_app("hello")
 """
 MISTAKEN = """
+VALUE = {value}
+
 @workflow("mistaken", on="it/happened", to="ann", retries=0)
 async def mistaken(n: Notification[dict[str, Any]]) -> None:
     {line}
@@ -28,10 +30,10 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def happen(world: World, line: str) -> str | None:
+def happen(world: World, line: str, value: object = None) -> str | None:
     """What the mistake comes to; whoever listens to the same event is told."""
     world.workflow(OTHER, "other/hello.in_app", file="other")
-    world.workflow(MISTAKEN.format(line=line), "mistaken/m.in_app")
+    world.workflow(MISTAKEN.format(line=line, value=repr(value)), "mistaken/m.in_app")
     world.emit("it/happened")
     world.settle()
     assert world.statuses("other") == [("completed", None)]
@@ -41,24 +43,24 @@ def happen(world: World, line: str) -> str | None:
 
 @on_one_database
 @pytest.mark.parametrize(
-    ("how", "problem"),
+    ("word", "value", "problem"),
     [
-        ('capacity="50"', "digest('d').capacity: '50' is no number of events. Write a whole number of at least 1"),
-        ("capacity=2.5", "digest('d').capacity: 2.5 is no number of events"),
-        ("capacity=True", "digest('d').capacity: True is no number of events"),
-        ("unless='gone'", "digest('d').unless: 'gone' is no function"),
+        ("capacity", "50", "digest('d').capacity: '50' is no number of events. Write a whole number of at least 1"),
+        ("capacity", 2.5, "digest('d').capacity: 2.5 is no number of events"),
+        ("capacity", True, "digest('d').capacity: True is no number of events"),
+        ("unless", "gone", "digest('d').unless: 'gone' is no function"),
     ],
 )
-def test_a_digest_of_wrong_words_stops_nobody_else(world: World, how: str, problem: str) -> None:
-    assert problem in (happen(world, f"await n.digest('d', minutes=5, {how})") or "")
+def test_a_digest_of_wrong_words_stops_nobody_else(world: World, word: str, value: object, problem: str) -> None:
+    assert problem in (happen(world, f"await n.digest('d', minutes=5, {word}=VALUE)", value) or "")
 
 
 @on_one_database
-@pytest.mark.parametrize("threshold", ['"3"', "2.5", "True"])
-def test_a_throttle_lets_a_whole_number_pass(world: World, threshold: str) -> None:
-    problem = happen(world, f"await n.throttle('t', hours=1, threshold={threshold})")
+@pytest.mark.parametrize("threshold", ["3", 2.5, True])
+def test_a_throttle_lets_a_whole_number_pass(world: World, threshold: object) -> None:
+    problem = happen(world, "await n.throttle('t', hours=1, threshold=VALUE)", threshold)
 
-    said = f"{eval(threshold)!r} is no number of notifications. Write a whole number of at least 1"
+    said = f"{threshold!r} is no number of notifications. Write a whole number of at least 1"
     assert problem == f"throttle('t').threshold: {said}"
 
 
@@ -73,7 +75,7 @@ def test_a_source_that_surprises_the_reader_stops_nobody(world: World) -> None:
 
     class ODD(metaclass=Meta): ...
     """
-    world.workflow(odd + MISTAKEN.format(line=line).replace("\n", "\n    "), "mistaken/m.in_app")
+    world.workflow(odd + MISTAKEN.format(line=line, value=None).replace("\n", "\n    "), "mistaken/m.in_app")
     world.emit("it/happened")
     world.settle()
 
@@ -139,7 +141,7 @@ def test_the_key_of_a_step_is_a_text(world: World, line: str) -> None:
     world.workflow(OTHER, "other/hello.in_app", file="other")
     for place, key in enumerate(["7", "None", "''", "['a']", "'a' + chr(0)", "'k' * 5000"]):
         computed = f"(lambda: {key})()"
-        source = MISTAKEN.replace("mistaken", f"mistaken-{place}", 1).format(line=line.format(key=computed))
+        source = MISTAKEN.replace("mistaken", f"mistaken-{place}", 1).format(line=line.format(key=computed), value=None)
         world.workflow(source, f"mistaken-{place}/m.in_app", file=f"flow_{place}")
     world.emit("it/happened")
     world.settle()
@@ -149,3 +151,18 @@ def test_the_key_of_a_step_is_a_text(world: World, line: str) -> None:
         if row.workflow != "other":
             assert row.status == "failed", row
             assert 'that tells it from the others, such as f"order-{number}"' in row.error["message"]
+
+
+@on_one_database
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("calls.append('told' if n.is_online(at='x') else 'untold')", "Step 'x'"),
+        ("calls.append(not n.all(n.in_app('m')))", "n.all(…)"),
+    ],
+)
+def test_a_step_that_was_not_awaited_is_neither_true_nor_false(world: World, line: str, what: str) -> None:
+    said = "was asked whether it is true, and has no answer before it is awaited. Write `await` before it."
+
+    assert happen(world, line) == f"{what} {said}"
+    assert world.module().calls == []

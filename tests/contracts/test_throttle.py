@@ -201,7 +201,7 @@ def test_a_window_that_makes_no_sense_fails_the_step_for_good(world: World, unti
 @on_one_database
 @pytest.mark.parametrize("limit", ["", "threshold=0, minutes=1", "minutes=1, until='30m'", "minutes=-1"])
 def test_a_throttle_that_says_nothing_or_two_things_fails_its_author(world: World, limit: str) -> None:
-    limited(world, limit)
+    limited(world, f"**dict({limit})")
     say(world, 0)
     world.settle()
 

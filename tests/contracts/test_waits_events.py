@@ -259,7 +259,7 @@ def test_an_event_that_is_matched_while_the_wait_begins_is_never_missed(world: W
     ],
 )
 def test_a_wait_that_cannot_be_is_refused_by_its_name(world: World, match: str, timeout: str, problem: str) -> None:
-    source = WAIT.format(match=match, timeout=timeout)
+    source = WAIT.format(match=match, timeout=f"**dict({timeout})")
     world.workflow(source.replace('("welcome",', '("welcome", retries=0,'))
     happen(world, "user/joined", user="ann")
     world.settle()
