@@ -27,8 +27,8 @@ class Notification(Generic[P]):
     workflow triggered, a live fact looked at. What is new after them is done like everything else. A key keeps its kind
     for good: `StepChanged`.
 
-    `version` is what the workflow's author had named it (`@workflow(…, version="1")`) when the notification started:
-    `if n.version == "1":` keeps the old way for those who are on it.
+    `version` is what the workflow's author had named it (`@workflow(…, version="2")`) when the notification started,
+    "" where it had no name yet: `if n.version != "2":` keeps the old way for those who began before.
     """
 
     def __init__(

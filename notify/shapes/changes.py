@@ -106,10 +106,18 @@ def _around(now: Shape, some: Standing) -> Iterator[Change]:
                 "added_before", f"what is new before it lies in the past of {who}: {each}", some.people, some.key
             )
         if ahead:
-            come = "comes" if some.people == 1 else "come"
-            yield Change(
-                "added_after", f"{who} {come} to what is new after it: {_listed(ahead)}", some.people, some.key
-            )
+            yield Change("added_after", f"{who} {_coming(now, some, ahead)}", some.people, some.key)
+
+
+def _coming(now: Shape, some: Standing, ahead: Sequence[Shown]) -> str:
+    """To what they come, and to what they may come: what stands in a branch that their wait is not in."""
+    here = now.steps[now.place(some.key, some.kind) or 0]
+    sure, perhaps = ([one for one in ahead if one.follows(here) is is_sure] for is_sure in (True, False))
+    if not sure:
+        return f"may come to what is new after it: {_listed(perhaps)}"
+    come = "comes" if some.people == 1 else "come"
+    more = f", and may come to {_listed(perhaps)}" if perhaps else ""
+    return f"{come} to what is new after it: {_listed(sure)}{more}"
 
 
 def _new_before(now: Shape, some: Standing) -> list[Shown]:

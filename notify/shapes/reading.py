@@ -65,6 +65,8 @@ class _Reading:
         self.code = hashlib.sha256()
         self.groups = 0
         self.group = 0
+        self.branches = 0
+        self.branch: tuple[int, ...] = ()
         self._within: list[FunctionType] = []
 
     def follow(self, called: Any, values: Sequence[Any], named: Mapping[str, Any]) -> None:
@@ -89,6 +91,14 @@ class _Reading:
         self.group = self.groups
         yield
         self.group = before
+
+    @contextmanager
+    def apart(self) -> Generator[None]:
+        """What is read within may be left out."""
+        before, self.branches = self.branch, self.branches + 1
+        self.branch = (*before, self.branches)
+        yield
+        self.branch = before
 
     def asking_in_vain(self) -> list[Mistake]:
         """Facts about messages that the workflow surely does not send to the inbox."""
@@ -120,6 +130,12 @@ def _within(gathered: Any) -> list[Any]:
     return list(cast("dict[str, Any]", gathered).values() if isinstance(gathered, dict) else gathered)
 
 
+#: The parts of the code that may be left out, by what they are parts of.
+_ARMS: Mapping[type[ast.AST], Sequence[str]] = dict.fromkeys(
+    (ast.If, ast.IfExp, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.match_case), ("body", "orelse")
+)
+
+
 class _Visitor(ast.NodeVisitor):
     """Finds, in the order of the source, where the notification is asked for steps or handed on."""
 
@@ -142,6 +158,14 @@ class _Visitor(ast.NodeVisitor):
 
     def _mistake(self, node: ast.Call, problem: str) -> Mistake:
         return Mistake(self._code.co_filename, self._code.co_firstlineno + node.lineno - 1, problem)
+
+    def generic_visit(self, node: ast.AST) -> None:
+        for name, value in ast.iter_fields(node):
+            parts = cast("list[Any]", value) if isinstance(value, list) else [value]
+            with self._reading.apart() if name in _ARMS.get(type(node), ()) else nullcontext():
+                for part in parts:
+                    if isinstance(part, ast.AST):
+                        self.visit(part)
 
     def visit_Call(self, node: ast.Call) -> None:
         of = self._scope.value(node.func.value) if isinstance(node.func, ast.Attribute) else None
@@ -171,7 +195,8 @@ class _Visitor(ast.NodeVisitor):
     def _ask(self, method: str, node: ast.Call) -> None:
         if method in METHODS:
             shown = _shown(method, *self._values(node))
-            self._reading.steps += [replace(one, group=self._reading.group) for one in shown]
+            where = {"group": self._reading.group, "branches": self._reading.branch}
+            self._reading.steps += [replace(one, **where) for one in shown]
 
             self._find_mistakes(method, node)
 

@@ -25,11 +25,17 @@ class Shown:
     rule: JsonObject | None = None
     #: Which `n.all` it is asked for in, the first is 1; 0 where it is awaited by itself.
     group: int = 0
+    #: The branches of the code it stands in, from the outside in: of what may be left out. They are not kept.
+    branches: Sequence[int] = ()
 
     @property
     def exact(self) -> bool:
         """Whether the source says the whole key."""
         return OPEN not in self.key
+
+    def follows(self, other: Shown) -> bool:
+        """Whether whoever comes to the other one comes to this one, too, where nothing ends the body."""
+        return tuple(self.branches) == tuple(other.branches)[: len(self.branches)]
 
     def may_be(self, key: str) -> bool:
         """Whether this step may have had this key."""

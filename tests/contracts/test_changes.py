@@ -207,13 +207,14 @@ VERSIONED = """
 async def versioned(n: Notification[dict[str, Any]]) -> None:
     await n.sleep("pause", hours=1)
     calls.append((n.version, n.payload["at"]))
-    if n.version == "1":
+    if n.version != "2":
         await n.email("hello")
 """
 
 
-def test_whoever_began_before_keeps_the_version_they_began_with(world: World) -> None:
-    world.workflow(VERSIONED.format(version="1"), "versioned/hello.email")
+@pytest.mark.parametrize("named", ["1", ""])
+def test_whoever_began_before_keeps_the_version_they_began_with(world: World, named: str) -> None:
+    world.workflow(VERSIONED.format(version=named), "versioned/hello.email")
     world.emit("it/happened", {"at": 0})
     world.settle()
     world.workflow(VERSIONED.format(version="2"))
@@ -222,7 +223,7 @@ def test_whoever_began_before_keeps_the_version_they_began_with(world: World) ->
     world.restart()
     world.advance(hours=1)
 
-    assert sorted(world.module().calls) == [("1", 0), ("2", 1)]
+    assert sorted(world.module().calls) == [(named, 0), ("2", 1)]
     assert world.told() == {("versioned", "sent"): 1}
 
 

@@ -101,6 +101,17 @@ CHANGED = {
         [SLEEP, 'await n.run("look", int)', HELLO, 'await n.email("more")'],
         "task: 2 people who wait in sleep 'pause' come to what is new after it: run 'look', email 'more'",
     ),
+    "added in another branch": (
+        ["if n.payload['who'] == 'ann' or n.payload['who'] == 'bob':", f"    {SLEEP}", "    return"],
+        ["if n.payload['who'] in ('ann', 'bob'):", f"    {SLEEP}", "else:", "    await n.email('more')"],
+        "task: 2 people who wait in sleep 'pause' may come to what is new after it: email 'more'",
+    ),
+    "added where not everybody comes": (
+        [SLEEP, HELLO],
+        [SLEEP, "if n.payload['who'] == 'ann':", "    await n.run('look', int)", HELLO, "await n.email('more')"],
+        "task: 2 people who wait in sleep 'pause' come to what is new after it: email 'more', "
+        "and may come to run 'look'",
+    ),
     "added beside": (
         [SLEEP, HELLO],
         [f'await n.all(n.email("more"), {SLEEP.removeprefix("await ")})', HELLO],
