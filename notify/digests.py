@@ -30,9 +30,10 @@ def digest(
     asked = {part: value for part, value in modes.items() if value is not None}
     timed = {part: value for part, value in calendar.items() if value is not None}
     if not timed and not asked.keys() & {"every", "cron"}:
+        only(field, "a length", [] if timezone is None else ["timezone"])
         mode, rule = _of_a_length(field, length, **asked)
         return Digest(name, by, mode, rule | _capacity(field, capacity), unless=unless)
-    _only(
+    only(
         field,
         "a calendar",
         [*length, *(asked.keys() - {"every", "cron"}), *(["capacity"] if capacity is not None else [])],
@@ -41,7 +42,8 @@ def digest(
     return Digest(name, by, DigestMode.CALENDAR, {"slots": str(found)}, found, zone, unless)
 
 
-def _only(field: str, what: str, others: Collection[str]) -> None:
+def only(field: str, what: str, others: Collection[str]) -> None:
+    """An InvalidInput where something is asked for beside others that say the same otherwise."""
     if others:
         raise InvalidInput(
             field=field, problem=f"{what} does not go with {', '.join(sorted(others))}", remedy="Use one of them"
@@ -59,12 +61,16 @@ def slots(
     place = None if timezone is None or timezone == "subscriber" else timing.known_zone(timezone, f"{field}.timezone")
     if cron is None:
         return timing.timed(field, every=every or "day", **given), place
-    _only(field, "cron", [*given, *(["every"] if every else [])])
+    only(field, "cron", [*given, *(["every"] if every else [])])
     return timing.cron(cron, field), "UTC" if timezone is None else place
 
 
-def aware(instant: datetime, field: str) -> datetime:
+def aware(instant: Any, field: str) -> datetime:
     """The instant, or an InvalidInput where it has no zone."""
+    if not isinstance(instant, datetime):
+        raise InvalidInput(
+            field=field, problem=f"{instant!r} is no datetime", remedy="Give it an aware one; `n.delay` reads texts"
+        )
     if instant.utcoffset() is None:
         raise InvalidInput(
             field=field, problem=f"{instant} is naive", remedy="Give it a zone, such as datetime(…, tzinfo=UTC)"
@@ -86,7 +92,7 @@ def _of_a_length(
             problem="a debounce has a quiet time and a maximum",
             remedy='Write debounce="15m", max_wait="2h": without a maximum a busy day would never be told',
         )
-    _only(field, "debounce", [*length, *(["lookback"] if lookback is not None else [])])
+    only(field, "debounce", [*length, *(["lookback"] if lookback is not None else [])])
     quiet, most = _seconds(debounce, f"{field}.debounce"), _seconds(max_wait, f"{field}.max_wait")
     if most < quiet:
         raise InvalidInput(field=f"{field}.max_wait", problem="shorter than debounce", remedy="Make it longer")

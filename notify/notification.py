@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, time
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from notify import digests, steps, timing
 from notify.errors import InvalidInput
@@ -96,7 +96,11 @@ class Notification(Generic[P]):
         Where it fails, is cancelled, or does not end within `timeout`, the step fails; of one that was merged into a
         digest the answer is None.
         """
-        wait = timing.length(timeout, f"invoke({workflow!r}).timeout")
+        field = f"invoke({workflow!r})"
+        if isinstance(to, list | tuple | set):
+            problem = f"{len(cast('Collection[Any]', to))} people, but one answer"
+            raise InvalidInput(field=f"{field}.to", problem=problem, remedy="Name one: n.all invokes several")
+        wait = timing.length(timeout, f"{field}.timeout")
         return steps.Invoke(key or f"invoke:{workflow}", workflow, to, payload, wait)
 
     def sleep(self, key: str, *, extend_to_schedule: bool = False, **length: float) -> Step[bool]:
@@ -132,6 +136,8 @@ class Notification(Generic[P]):
         calendar = {"at": at, "weekdays": weekdays, "month_days": month_days, "ordinal": ordinal, "minutes": past}
         field = f"sleep_until({key!r})"
         if instant is not None:
+            asked = {**calendar, "cron": cron, "every": every, "timezone": timezone}
+            digests.only(field, "an instant", [part for part, value in asked.items() if value is not None])
             return steps.Sleep(key, digests.aware(instant, field), extend=extend_to_schedule)
         slots, zone = digests.slots(field, calendar, timezone, every=every, cron=cron)
         return steps.Sleep(key, slots=slots, zone=zone, extend=extend_to_schedule)
@@ -154,6 +160,7 @@ class Notification(Generic[P]):
         came after this notification's own, before the wait began, counts too; waits one after the other get one each.
         """
         field = f"wait_for_event({key!r})"
+        digests.only(field, "timeout", length if timeout is not None else ())
         if match is not None:
             expression(match, f"{field}.match")
         wait = timing.length(length if timeout is None else timeout, f"{field}.timeout")
@@ -230,6 +237,10 @@ class Notification(Generic[P]):
 
     def all(self, *requests: Step[Any]) -> steps.All[Any]:
         """Several steps in one round; answers their results in order. A digest waits alone."""
+        given = cast("Sequence[Any]", requests)
+        for other in [type(one).__name__ for one in given if not isinstance(one, Step)][:1]:
+            remedy = "Write n.all(*steps)" if other == "list" else "Leave out `await` before its parts"
+            raise InvalidInput(field="n.all", problem=f"a {other} is no step", remedy=f"{remedy}, as in n.all(a, b)")
         waits = [step for step in requests if isinstance(step, steps.WAITS)]
         collecting = [step for step in waits if isinstance(step, steps.Digest)]
         if collecting and (len(waits) > 1 or collecting[0].extend):

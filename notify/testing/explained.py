@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from notify import errors
 from notify.model import NotificationStatus, Verdict
 from notify.reports import reasons
 from notify.store.told import Everything
@@ -16,16 +19,20 @@ from notify.timing import zone
 #: Lines of each kind that are shown; the others are counted.
 SHOWN = 30
 _LONGEST = 70
+_FRAME = re.compile(r'File "(.+?)", line (\d+)')
 #: What the system itself says happened, where nobody listens, is told by what it is about.
 _OURS = "notify/"
 #: A line: whom it concerns, and what is said about them.
 Line = tuple[str, str]
 
 
-def explained(found: Everything, sent: Sent, now: datetime, home: str) -> str:
-    """Several lines for people. Times are those of the person's own clock; `home` is the zone of the rehearsal."""
+def explained(found: Everything, sent: Sent, now: datetime, home: str, flows: Path) -> str:
+    """Several lines for people. Times are those of the person's own clock; `home` is the zone of the rehearsal.
+
+    Where an author's code raised, the line is the last one in the folder `flows`.
+    """
     told = [(one.person, f"{clock(one.at, home)}  {one.channel}  {one.workflow}: {shortened(one)}") for one in sent]
-    untold = [_times(line, count) for line, count in Counter(_Untold(found, home).lines()).items()]
+    untold = [_times(line, count) for line, count in Counter(_Untold(found, home, flows).lines()).items()]
     lines = [f"It is {now.astimezone(zone(home)):%a %-d %b %Y %H:%M} in {home}."]
     lines += ["Sent:", *_column(told)] if told else ["Nothing was sent."]
     lines += ["Not sent:", *_column(untold)] if untold else []
@@ -56,12 +63,23 @@ def _column(lines: Sequence[Line]) -> list[str]:
     return [f"  {who:{width}}  {what}" for who, what in lines[:SHOWN]] + more
 
 
+def _raised(error: Mapping[str, str], flows: Path) -> str:
+    """An error of ours says what to do; of another one its class and its line are told, too."""
+    known = getattr(errors, error["name"], None)
+    if isinstance(known, type) and issubclass(known, errors.NotifyError):
+        return error["message"]
+    lines = [(Path(file), line) for file, line in _FRAME.findall(error.get("stack", ""))]
+    mine = [f" ({file.relative_to(flows.parent)}, line {line})" for file, line in lines if file.is_relative_to(flows)]
+    return f"{error['name']} {error['message']}{mine[-1] if mine else ''}"
+
+
 class _Untold:
     """What did not become a message, or has not yet."""
 
-    def __init__(self, found: Everything, home: str) -> None:
+    def __init__(self, found: Everything, home: str, flows: Path) -> None:
         self.found = found
         self.home = home
+        self.flows = flows
         self.events = {row.uid: row for row in found.events}
         self.windows = {row.id: row for row in found.windows}
         self.delayed = {row.notification: row for row in found.delayed}
@@ -111,14 +129,15 @@ class _Untold:
             return reasons.sentence(row.reason)
         if row.status == NotificationStatus.MERGED:
             return ""
-        problem = row.error["message"] if row.error else reasons.sentence(row.reason)
-        return ", ".join(filter(None, [str(row.status), str(problem)]))
+        if row.error:
+            return f"{row.status}: {_raised(row.error, self.flows)}"
+        return ", ".join(filter(None, [str(row.status), reasons.sentence(row.reason)]))
 
     def _waiting(self, row: Any) -> str:
         step = self.delayed.get(row.id)
         until = f"until {self._at(row, row.wake_at)}" if row.wake_at else "for what is to happen"
         if row.tries:
-            return f"raised {row.error['name']} ({row.error['message']}), and waits {until} to be tried again"
+            return f"raised {_raised(row.error, self.flows)}, and waits {until} to be tried again"
         if step is not None and step.error:
             return f"{step.key} failed ({step.error['message']}), and waits {until} to be tried again"
         return f"waits {until}" + (f" ({step.key})" if step is not None else "")

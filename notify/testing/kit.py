@@ -133,6 +133,9 @@ class Rehearsal:
 
         The clock stops wherever something is due, in order, and it is done then. Answers what the clock says.
         """
+        if text is not None and parts:
+            problem = f"{text!r} does not go with {', '.join(parts)}"
+            raise InvalidInput(field="length", problem=problem, remedy="Use one of them")
         wait = length(parts if text is None else text, "length")
         return self._go_to(later(self._clock(), wait, self.zone))
 
@@ -180,7 +183,7 @@ class Rehearsal:
     def explain(self) -> str:
         """What was sent, and why the rest was not: what a test that fails in a rehearsal shows."""
         found = self._everything()
-        return explained(found, all_sent(found), self._clock(), self.zone)
+        return explained(found, all_sent(found), self._clock(), self.zone, self.engine.registry.folder)
 
     def note(self, error: Exception) -> None:
         """Let a failure say what `explain` does; a mistake in calling the kit explains itself."""

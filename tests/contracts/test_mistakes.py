@@ -166,3 +166,19 @@ def test_a_step_that_was_not_awaited_is_neither_true_nor_false(world: World, lin
 
     assert happen(world, line) == f"{what} {said}"
     assert world.module().calls == []
+
+
+@on_one_database
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "await n.all([n.in_app('m')])",
+            "n.all: a list is no step. Write n.all(*steps), as in n.all(a, b)",
+        ),
+        ("await n.all(n.in_app('m'), await n.is_online(at='x'))", "n.all: a bool is no step. Leave out `await` before"),
+        ("await n.sleep_until('a', n.payload.get('at', 'soon'))", "sleep_until('a'): 'soon' is no datetime. Give it"),
+    ],
+)
+def test_what_is_of_another_type_is_told(world: World, line: str, said: str) -> None:
+    assert said in (happen(world, line) or "")

@@ -39,6 +39,12 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
         ('await n.sleep_until("a", at="09:00", timezone="Europe/Roma")', "sleep_until('a').timezone"),
         ('await n.delay("a", "soon")', "delay('a'): 'soon' is no length of time"),
         ('await n.delay("a", None)', "delay('a'): None is no length of time"),
+        (
+            'await n.wait_for_event("a", "it/came", timeout="7d", days=1)',
+            "wait_for_event('a'): timeout does not go with days",
+        ),
+        ('await n.digest("a", minutes=5, timezone="Europe/Rome")', "digest('a'): a length does not go with timezone"),
+        ('await n.invoke("other", to=["ann", "bob"])', "invoke('other').to: 2 people, but one answer"),
         ('await n.throttle("a")', "throttle('a'): has no window"),
         ('await n.wait_for_event("a", "it/came", match="event.data.x ==", days=1)', "wait_for_event('a').match"),
         ('await n.wait_for_event("a", "it/came", timeout="soon")', "wait_for_event('a').timeout"),
@@ -50,6 +56,16 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 )
 def test_a_certain_mistake_is_told_with_its_line(world: World, line: str, problem: str) -> None:
     assert f"flow.py:{HEAD + 7}: {problem}" in world.mistaken(MISTAKEN.format(line=line))
+
+
+def test_an_instant_beside_a_calendar_is_refused_when_it_is_reached(world: World) -> None:
+    world.people("ann")
+    world.workflow(MISTAKEN.format(line='await n.sleep_until("a", n.event.ts, at="09:00", timezone="Europe/Rome")'))
+    world.trigger("mistaken", "ann")
+    world.settle()
+
+    [row] = world.notifications()
+    assert row.error["message"] == "sleep_until('a'): an instant does not go with at, timezone. Use one of them"
 
 
 @pytest.mark.parametrize(

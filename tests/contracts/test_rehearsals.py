@@ -183,6 +183,7 @@ def test_what_was_cancelled_does_not_happen(r: Rehearsal) -> None:
         (lambda r: r.person("ana", nickname="A"), "person.nickname: not a field of a person"),
         (lambda r: r.advance("soon"), "length: 'soon' is no length of time"),
         (lambda r: r.advance(), "length: {} is no wait"),
+        (lambda r: r.advance("3d", hours=2), "length: '3d' does not go with hours. Use one of them"),
         (lambda r: r.advance_to("2026-03-02 08:59"), "at: 2026-03-02 08:59 is before 2026-03-02 09:00. Time goes"),
         (lambda r: r.advance_to("tomorrow"), "at: 'tomorrow' is no date and time"),
     ],

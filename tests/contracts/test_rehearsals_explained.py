@@ -98,6 +98,13 @@ def test_nobody_a_cancelling_and_an_event_that_is_only_declared(r: Rehearsal) ->
     ]
 
 
+def broke(r: Rehearsal) -> str:
+    """Where the workflow `breaks` raises."""
+    file = r.engine.registry.folder / "flows.py"
+    line = next(line for line, text in enumerate(file.read_text().splitlines(), 1) if "it broke" in text)
+    return f"{file.parent.name}/{file.name}, line {line}"
+
+
 def test_errors_of_the_authors_and_of_providers(r: Rehearsal) -> None:
     r.providers[Channel.PUSH].script = lambda _: Outcome(OutcomeKind.RETRY, detail="busy")
     r.providers[Channel.EMAIL].script = lambda _: Outcome(OutcomeKind.REJECTED, detail="no such address")
@@ -105,7 +112,7 @@ def test_errors_of_the_authors_and_of_providers(r: Rehearsal) -> None:
     r.trigger("now", to="ana")
 
     assert untold(r) == [
-        "ana  breaks: failed, it broke",
+        f"ana  breaks: failed: ValueError it broke ({broke(r)})",
         "ana  now email (first): failed, no such address",
         "ana  now email (all): failed, no such address",
         "ana  now push (all): queued, busy; the next try is Mon 2 Mar 09:00:10",
@@ -120,7 +127,7 @@ def test_an_error_that_is_tried_again_is_told_meanwhile(tmp_path: Path) -> None:
         r.emit("it/broke", {"who": "ana"})
 
         again = "waits until Mon 2 Mar 09:00:01 to be tried again"
-        assert untold(r) == [f"ana  breaks: raised ValueError (it broke), and {again}"]
+        assert untold(r) == [f"ana  breaks: raised ValueError it broke ({broke(r)}), and {again}"]
 
 
 def test_of_very_many_lines_the_last_are_counted(r: Rehearsal) -> None:
