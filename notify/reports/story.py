@@ -61,8 +61,9 @@ def story(notifications: Sequence[Any], messages: Sequence[Any], local: ZoneInfo
     A digest is two lines however many notifications it merged: when it began to collect, and when it closed.
     """
     lines = list(_digests(notifications))
+    told = {message.notification for message in messages if message.status in _TOLD}
     for notification in notifications:
-        lines += _of_notification(notification)
+        lines += _of_notification(notification, told=notification.id in told)
     for message in messages:
         lines += _of_message(message)
     # Sorted as instants: local times repeat themselves where the clocks are set back.
@@ -86,17 +87,19 @@ def _events(count: int) -> str:
     return "1 event" if count == 1 else f"{count} events"
 
 
-def _of_notification(row: Any) -> Iterator[Line]:
+def _of_notification(row: Any, *, told: bool) -> Iterator[Line]:
     about = f"{row.workflow} about {row.subject}" if row.subject else row.workflow
     ended: datetime | None = row.finished_at
     if ended is not None and row.status in ("cancelled", "failed"):
         yield Line(ended, UNTOLD, f"{about} {row.status}: {reasons.sentence(row.reason)}", row.reason)
     elif ended is not None and row.status == "completed" and row.reason is not None:
-        yield Line(ended, UNTOLD, f"{about} told nothing: {reasons.sentence(row.reason)}", row.reason)
+        nothing = "nothing more" if told else "nothing"
+        yield Line(ended, UNTOLD, f"{about} told {nothing}: {reasons.sentence(row.reason)}", row.reason)
     elif row.status == "waiting" and row.wake_at is not None:
         yield Line(row.wake_at, WAITS, f"{about} is to wake")
 
 
+_TOLD = ("sent", "delivered")
 _NOT_TOLD = ("skipped", "suppressed", "cancelled", "failed", "bounced", "timeout", "rate_limited", "unknown")
 
 
@@ -105,7 +108,7 @@ def _of_message(row: Any) -> Iterator[Line]:
     if row.status in _NOT_TOLD:
         because = reasons.sentence(row.reason) or row.error or "no reason was kept"
         yield Line(row.created_at, UNTOLD, f"no {row.channel} from {row.workflow}: {because}", row.reason)
-    elif row.status in ("sent", "delivered"):
+    elif row.status in _TOLD:
         yield Line(row.sent_at or row.delivered_at or row.created_at, TOLD, what)
     elif row.status == "held":
         yield Line(row.created_at, WAITS, f"{what} (held: {reasons.sentence(row.reason)})", row.reason)

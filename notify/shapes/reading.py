@@ -50,7 +50,8 @@ def read(body: Callable[..., Any], parameters: Mapping[str, Any]) -> Shape:
         log.warning("the source of %s cannot be read", getattr(body, "__qualname__", body), exc_info=True)
         reading.whole = False
     mistakes = (*reading.mistakes, *reading.asking_in_vain())
-    return Shape(tuple(reading.steps), reading.whole, reading.code.hexdigest(), mistakes)
+    awaits = frozenset(reading.awaits)
+    return Shape(tuple(reading.steps), reading.whole, reading.code.hexdigest(), mistakes, awaits)
 
 
 class _Reading:
@@ -62,6 +63,7 @@ class _Reading:
         self.whole = True
         self.mistakes: list[Mistake] = []
         self.looks: list[tuple[str, Mistake]] = []
+        self.awaits: set[str] = set()
         self.code = hashlib.sha256()
         self.groups = 0
         self.group = 0
@@ -198,13 +200,15 @@ class _Visitor(ast.NodeVisitor):
             where = {"group": self._reading.group, "branches": self._reading.branch}
             self._reading.steps += [replace(one, **where) for one in shown]
 
-            self._find_mistakes(method, node)
+            self._look_at(method, node)
 
-    def _find_mistakes(self, method: str, node: ast.Call) -> None:
+    def _look_at(self, method: str, node: ast.Call) -> None:
         if self._asks(node) is None:
             return
         if problem := refused(getattr(_NOBODY_S, method), METHODS[method], node):
             self._reading.mistakes.append(self._mistake(node, problem))
+        elif method == "wait_for_event":
+            self._reading.awaits.add(text(_bound(method, *self._values(node)).get("name", UNKNOWN)))
         elif method in ("is_read", "is_seen"):
             step = text(_bound(method, *self._values(node)).get("step", UNKNOWN))
             problem = f"{method}({step!r}): the workflow has no in-app message of this step. Ask about one that it has"

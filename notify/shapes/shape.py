@@ -58,6 +58,8 @@ class Shape:
     code: str = ""
     #: What is surely wrong in it; it is not kept.
     mistakes: Sequence[Mistake] = ()
+    #: The names of the events it may wait for, as far as its source says; they are not kept.
+    awaits: frozenset[str] = frozenset()
 
     @cached_property
     def _exact(self) -> frozenset[tuple[str, str]]:

@@ -31,19 +31,22 @@ def explained(found: Everything, sent: Sent, now: datetime, home: str, flows: Pa
 
     Where an author's code raised, the line is the last one in the folder `flows`.
     """
-    told = [(one.person, f"{clock(one.at, home)}  {one.channel}  {one.workflow}: {shortened(one)}") for one in sent]
-    untold = [_times(line, count) for line, count in Counter(_Untold(found, home, flows).lines()).items()]
+    told = [
+        (one.person, f"{clock(one.at, home, now)}  {one.channel}  {one.workflow}: {shortened(one)}") for one in sent
+    ]
+    untold = [_times(line, count) for line, count in Counter(_Untold(found, home, flows, now).lines()).items()]
     lines = [f"It is {now.astimezone(zone(home)):%a %-d %b %Y %H:%M} in {home}."]
     lines += ["Sent:", *_column(told)] if told else ["Nothing was sent."]
     lines += ["Not sent:", *_column(untold)] if untold else []
     return "\n".join(lines)
 
 
-def clock(at: datetime, home: str) -> str:
-    """`Mon 30 Mar 09:00`, with the zone where it is not that of the rehearsal."""
+def clock(at: datetime, home: str, now: datetime) -> str:
+    """`Mon 30 Mar 09:00`, with the year where it is not this one and the zone where it is not the rehearsal's."""
+    year = "" if at.year == now.astimezone(zone(home)).year else f" {at.year}"
     seconds = f":{at:%S}" if at.second else ""
     elsewhere = "" if str(at.tzinfo) == home else f" {at.tzinfo}"
-    return f"{at:%a %-d %b %H:%M}{seconds}{elsewhere}"
+    return f"{at:%a %-d %b}{year} {at:%H:%M}{seconds}{elsewhere}"
 
 
 def shortened(message: Message) -> str:
@@ -76,10 +79,11 @@ def _raised(error: Mapping[str, str], flows: Path) -> str:
 class _Untold:
     """What did not become a message, or has not yet."""
 
-    def __init__(self, found: Everything, home: str, flows: Path) -> None:
+    def __init__(self, found: Everything, home: str, flows: Path, now: datetime) -> None:
         self.found = found
         self.home = home
         self.flows = flows
+        self.now = now
         self.events = {row.uid: row for row in found.events}
         self.windows = {row.id: row for row in found.windows}
         self.delayed = {row.notification: row for row in found.delayed}
@@ -88,10 +92,8 @@ class _Untold:
         """In the order of what it is about."""
         for event in self.found.events:
             if event.matched_at is None:
-                yield (
-                    "",
-                    f"{event.name}: waits for its own time, {clock(event.ts.astimezone(zone(self.home)), self.home)}",
-                )
+                at = clock(event.ts.astimezone(zone(self.home)), self.home, self.now)
+                yield "", f"{event.name}: waits for its own time, {at}"
             elif event.verdict == Verdict.CANCELLED:
                 yield "", f"{event.name}: withdrawn before its time came"
         for row in self.found.omissions:
@@ -147,4 +149,4 @@ class _Untold:
         return because + (f"; the next try is {self._at(row, row.next_attempt_at)}" if row.next_attempt_at else "")
 
     def _at(self, row: Any, instant: datetime) -> str:
-        return clock(instant.astimezone(zone(self.found.zones.get(row.subscriber))), self.home)
+        return clock(instant.astimezone(zone(self.found.zones.get(row.subscriber))), self.home, self.now)

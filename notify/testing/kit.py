@@ -185,7 +185,7 @@ class Rehearsal:
         found = self._everything()
         return explained(found, all_sent(found), self._clock(), self.zone, self.engine.registry.folder)
 
-    def note(self, error: Exception) -> None:
+    def note(self, error: BaseException) -> None:
         """Let a failure say what `explain` does; a mistake in calling the kit explains itself."""
         if not isinstance(error, InvalidInput):
             error.add_note(self.explain())
@@ -214,7 +214,8 @@ class Rehearsal:
     def _refuse_unheard(self, name: str) -> None:
         found = self.engine.registry
         ends = {rule.event for workflow in found.workflows.values() for rule in workflow.cancel_on}
-        known = {*found.listeners(), *found.events, *ends}
+        awaited = {awaited for workflow in found.workflows.values() for awaited in workflow.shape.awaits}
+        known = {*found.listeners(), *found.events, *ends, *awaited}
         if name in known:
             return
         with self.engine.database.read() as connection:

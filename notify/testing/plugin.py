@@ -76,7 +76,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     """A test's failure does not pass through its fixtures, so what a `with` block would note is noted here."""
     try:
         return (yield)
-    except Exception as error:
+    except (Exception, pytest.fail.Exception) as error:
         for one in item.stash.get(_OPEN, ()):
             one.note(error)
         raise

@@ -238,6 +238,24 @@ def test_an_event_that_is_only_declared_or_ends_something_may_happen(r: Rehearsa
     assert r.sent("ana") == []
 
 
+def test_an_event_that_a_workflow_only_waits_for_may_happen_before_anybody_waits(tmp_path: Path) -> None:
+    flows = write(tmp_path)
+    with (flows / "flows.py").open("a") as file:
+        file.write(_WAITS)
+    with rehearsal(MONDAY, flows=flows) as r:
+        r.emit("it/came")
+
+        assert r.sent() == []
+
+
+_WAITS = """
+
+@workflow("waits")
+async def waits(n: Notification[dict[str, Any]]) -> None:
+    await n.wait_for_event("came", "it/came", days=1)
+"""
+
+
 # --- what it is made of ---------------------------------------------------------------------------
 
 

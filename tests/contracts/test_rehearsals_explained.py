@@ -83,6 +83,13 @@ def test_choices_addresses_and_reasons_of_the_authors_own(r: Rehearsal) -> None:
     ]
 
 
+def test_the_year_is_told_where_it_is_another(flows: Path) -> None:
+    with rehearsal("2026-12-31 23:30 Europe/Rome", flows=flows) as r:
+        r.emit("it/began", {"who": "ana", "id": 1})
+
+        assert untold(r) == ["ana  later: waits until Fri 1 Jan 2027 00:30 (an-hour)"]
+
+
 def test_nobody_a_cancelling_and_an_event_that_is_only_declared(r: Rehearsal) -> None:
     r.emit("it/began", {"who": "ana", "id": 1})
     r.emit("it/happened", {"who": []})
@@ -165,6 +172,13 @@ def test_it_is_told_in_time(rehearsal):
     r = rehearsal("2026-03-02 09:00 Europe/Rome")
     r.emit("it/began", {"who": "ana", "id": 1})
     assert r.advance("2h") and r.sent("ana").subjects == ["hour", "two"]
+
+
+def test_it_says_no_itself(rehearsal):
+    import pytest
+
+    rehearsal("2026-03-02 09:00 Europe/Rome").emit("it/began", {"who": "bob", "id": 1})
+    pytest.fail("not so")
 """
 
 
@@ -183,7 +197,8 @@ def test_the_fixture_reads_the_folder_named_and_a_failing_test_says_why(tmp_path
 
     said = run(tmp_path)
 
-    assert "1 failed, 1 passed" in said
+    assert "2 failed, 1 passed" in said
+    assert "bob  later: waits until Mon 2 Mar 10:00 (an-hour)" in said
     assert "E         ana  Mon 2 Mar 10:00  email  later: hour" in said
     assert "E         ana  later: waits until Mon 2 Mar 11:00 (another)" in said
 

@@ -226,6 +226,13 @@ def test_a_day_is_told_in_the_persons_zone_with_reasons(world: World) -> None:
     assert lines(day)[-1] == ("08:45", "reads 3 comments")
 
 
+def test_a_notification_that_told_something_told_nothing_more(world: World) -> None:
+    asked = world.notification(world.event(subject="T9"), workflow="escalation", reason="read", finished_at=NOON)
+    world.message(asked, "in_app", "delivered", delivered_at=NOON)
+
+    assert "escalation about T9 told nothing more: read" in [text for _, text in lines(told(world))]
+
+
 def test_a_notification_that_told_nothing_says_why(world: World) -> None:
     event = world.event(subject="T9")
     world.notification(event, workflow="deadline-reminder", reason="too_late", finished_at=NOON)
