@@ -52,7 +52,9 @@ def rehearsal(
         stack.callback(made.close)
         try:
             yield made
-        except Exception as error:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # pytest's own failures are no Exception
             made.note(error)
             raise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -146,13 +146,14 @@ def test_of_very_many_lines_the_last_are_counted(r: Rehearsal) -> None:
 # --- under a test that fails ----------------------------------------------------------------------
 
 
-def test_a_failure_in_the_block_carries_it_whatever_runs_the_test(flows: Path) -> None:
+@pytest.mark.parametrize("fail", [lambda r: r.sent("ana")[0], lambda r: pytest.fail("not so")])
+def test_a_failure_in_the_block_carries_it_whatever_runs_the_test(flows: Path, fail: Callable[..., object]) -> None:
     def fails() -> None:
         with rehearsal(MONDAY, flows=flows) as r:
             r.emit("it/began", {"who": "ana", "id": 1})
-            _ = r.sent("ana")[0]
+            fail(r)
 
-    with pytest.raises(IndexError) as failed:
+    with pytest.raises((IndexError, pytest.fail.Exception)) as failed:
         fails()
 
     (note,) = failed.value.__notes__
