@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import sqlalchemy as sa
 
+from notify import clock
 from notify.client import Notify
 from notify.settings import Settings
 from notify.store.database import Database
@@ -85,12 +86,12 @@ class Office:
 
     # --- the application, and what became of what it said -----------------------------------------
 
-    def assign(self, person: str, *, due: datetime | None = None, ts: datetime | None = None) -> None:
-        """Somebody gets a task, who has an address, and whose next nine o'clock is far away."""
-        zone = evening(datetime.now(UTC))
-        with Notify(Settings.from_env(self.environment)) as notify:
+    def assign(self, person: str, *, due: datetime | None = None, at: datetime | None = None) -> None:
+        """Somebody gets a task (and is told of it `at` once), who has an address, and whose next nine is far away."""
+        zone, at = evening(datetime.now(UTC)), at or datetime.now(UTC)
+        with Notify(Settings.from_env(self.environment)) as notify, clock.use(clock.Frozen(at)):
             notify.subscribers.save([{"subscriberId": person, "email": f"{person}@example.com", "timezone": zone}])
-            notify.emit("task/assigned", assignment(f"T-{person}-{ts}", person, due), ts=ts)
+            notify.emit("task/assigned", assignment(f"T-{person}-{at}", person, due))
 
     def rows(self, query: sa.Select[Any]) -> list[Any]:
         database = Database(self.postgres.url)

@@ -85,7 +85,7 @@ def _collected(office: Office, *people: str) -> None:
     """Three days of a week ago, on each of which these people got a task: their digests are due since."""
     for person in people:
         for days in (9, 8, 7):
-            office.assign(person, ts=datetime.now(UTC) - days * DAY)
+            office.assign(person, at=datetime.now(UTC) - days * DAY)
     news = 3 * len(people)
     eventually_sync(lambda: office.waiting(DIGEST, *people) == news, "their news collect", within=PATIENCE)
 
