@@ -92,18 +92,15 @@ def _digest(request: Request) -> Digest:
 
 def _joining(request: Request, zone: str | None) -> Joining:
     step, claimed = _digest(request), request.claimed
-    event, at = claimed.event, claimed.own_time
-    closes = _closes_at(step, at, event.received_at, step.zone or zone)
-    return Joining(claimed.id, claimed.subscriber, event.uid, at, step.key, step.by, step.mode, closes, step.rule)
+    event, at = claimed.event.uid, claimed.own_time
+    closes = _closes_at(step, at, step.zone or zone)
+    return Joining(claimed.id, claimed.subscriber, event, at, step.key, step.by, step.mode, closes, step.rule)
 
 
-def _closes_at(step: Digest, at: datetime, received_at: datetime, zone: str | None) -> datetime:
-    """When a window that begins here wants to be looked at: at its end, or at once to see whether its first passes.
-
-    No time of the calendar that had passed before the event was told of is meant for it.
-    """
+def _closes_at(step: Digest, at: datetime, zone: str | None) -> datetime:
+    """When a window that begins now wants to be looked at: at its end, or at once to see whether its first passes."""
     if step.slots is not None:
-        return next_slot(max(at, received_at), step.slots, zone)
+        return next_slot(at, step.slots, zone)
     return at if step.mode is DigestMode.LOOKBACK else at + timedelta(seconds=step.rule["seconds"])
 
 

@@ -118,14 +118,14 @@ def _item(environment: str, one: Joining, window: str) -> Row:
 def _earlier(
     connection: sa.Connection, environment: str, batch: Sequence[Joining], joined: Mapping[Place, Any], now: datetime
 ) -> dict[str, datetime]:
-    """Windows that begin or end earlier than they did, or are full: each with when it is to be looked at now."""
+    """Windows that begin earlier than they did, or are full: each with when it is to be looked at now."""
     changed: dict[str, Row] = {}
     for one in batch:
         row = joined[one.place]
         known = changed.get(row.id, {"opened_at": row.opened_at, "closes_at": row.closes_at})
-        if one.ts < known["opened_at"] or (row.mode == CALENDAR and one.closes_at < known["closes_at"]):
-            opened_at, closes_at = min(known["opened_at"], one.ts), min(known["closes_at"], _closes_at(row, one))
-            changed[row.id] = {"id": row.id, "opened_at": opened_at, "closes_at": closes_at}
+        if one.ts < known["opened_at"]:
+            closes_at = min(known["closes_at"], _closes_at(row, one))
+            changed[row.id] = {"id": row.id, "opened_at": one.ts, "closes_at": closes_at}
     for row in _full(connection, environment, list(joined.values())):
         known = changed.get(row.id, {"id": row.id, "opened_at": row.opened_at, "closes_at": row.closes_at})
         changed[row.id] = known | {"closes_at": min(known["closes_at"], now)}

@@ -132,37 +132,6 @@ def test_a_digest_by_hand_takes_what_happened_between_since_and_until_and_leaves
     assert collected(daily) == [[10, 20], [0, 30]]
 
 
-NINE = datetime(2026, 1, 16, 9, tzinfo=UTC)
-
-
-def test_what_is_told_of_the_time_before_a_digest_after_it_waits_for_the_next(daily: World) -> None:
-    happen(daily, 0)
-    daily.settle()
-    daily.clock.at = NINE
-    assert daily.tick("daily") == 1
-
-    daily.clock.advance(timedelta(hours=14, minutes=1))
-    happen(daily, 20 * 60 + 30)
-    daily.settle()
-    daily.clock.advance(timedelta(minutes=14))
-    assert daily.tick("daily") == 0
-
-    daily.clock.at = datetime(2026, 1, 19, 9, tzinfo=UTC)
-    assert daily.tick("daily") == 1
-    assert collected(daily) == [[0], [1230]]
-
-
-def test_what_was_told_before_a_digest_and_taken_in_after_it_goes_out_late(daily: World) -> None:
-    daily.clock.at = NINE - timedelta(minutes=1)
-    happen(daily, 120)
-    daily.clock.at = NINE + timedelta(hours=5)
-    happen(daily, 60)
-    daily.settle()
-
-    assert daily.tick("daily") == 1
-    assert collected(daily) == [[60, 120]]
-
-
 def in_twos(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a transaction close two windows at most."""
     usual = closing.close_calendar.__kwdefaults__ or {}

@@ -55,7 +55,7 @@ class Page:
         self.items = sorted([*self.items, item], key=lambda one: (one.ts, one.order))
         self.late = self.late or late
         if isinstance(self.rule, Calendar):
-            slot = self.rule.slot(item.ts, item.said, self.person)
+            slot = self.rule.slot(item.ts, self.person)
             self.closes = min(self.closes or slot, slot)
 
     def over(self, now: datetime, *, tick: bool) -> Iterator[Drawn]:
@@ -104,9 +104,9 @@ class Account:
 
     # --- what is said ---------------------------------------------------------------------------
 
-    def say(self, number: int, ts: datetime, said: datetime, order: str, people: Iterable[str], key: str) -> None:
+    def say(self, number: int, ts: datetime, order: str, people: Iterable[str], key: str) -> None:
         """An event, for each of these people."""
-        self._ahead += [(Item(ts, order, (number,), said), person, key) for person in people]
+        self._ahead += [(Item(ts, order, (number,)), person, key) for person in people]
 
     def choose(self, person: str, channel: str, enabled: bool, everywhere: bool) -> None:
         """A person wants this channel, or not."""
@@ -174,7 +174,7 @@ class Account:
             self._say(told, "in_app" if step == "some" else "email", at)
             if step == "some":
                 first = living(told.items)[0]
-                item = Item(told.ends, first.order, tuple(told.numbers), first.said)
+                item = Item(told.ends, first.order, tuple(told.numbers))
                 self._page("more", person, "").add(item, late=told.ends < self._looked)
             return
         self._say(told, "in_app", at)

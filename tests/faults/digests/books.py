@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -126,15 +127,15 @@ def _added_up(books: Books) -> Iterator[str]:
 
 def _in_time(books: Books) -> Iterator[str]:
     """No window ends but where its mode lets it, none closes before its end, and none is told before it closed."""
-    ghosts: dict[Place, list[Any]] = defaultdict(list)
+    ghosts: dict[Place, list[datetime]] = defaultdict(list)
     places = {row.id: (row.step, row.subscriber, row.key) for row in books.windows}
     for item in books.items:
         if item not in books.held:
-            ghosts[places[item.window]].append(item)
+            ghosts[places[item.window]].append(item.ts)
     for window in books.closed:
-        row = window.row
-        if not _may_end(books, window, ghosts[window.place]):
-            yield f"{window.place} with {[str(item.ts) for item in window.items]} ended {row.closes_at}"
+        row, live = window.row, [item.ts for item in window.items]
+        if not _may_end(books, window, live, ghosts[window.place]):
+            yield f"{window.place} with {[str(ts) for ts in live]} ended {row.closes_at}"
         if row.closed_at < row.closes_at:
             yield f"{window.place} closed {row.closed_at}, before its end {row.closes_at}"
         for message in window.messages:
@@ -142,15 +143,13 @@ def _in_time(books: Books) -> Iterator[str]:
                 yield f"{window.place} was told {message.created_at}, before it closed {row.closed_at}"
 
 
-def _may_end(books: Books, window: Closed, ghosts: Sequence[Any]) -> bool:
-    mode, row, live = books.life.mode, window.row, [item.ts for item in window.items]
+def _may_end(books: Books, window: Closed, live: Sequence[datetime], ghosts: Sequence[datetime]) -> bool:
+    mode, row = books.life.mode, window.row
     rule = mode.rule if row.step == "some" else mode.second
     if isinstance(rule, Length):
-        return bool(live) and rule.may_end(live, [item.ts for item in ghosts], row.closes_at)
+        return bool(live) and rule.may_end(live, ghosts, row.closes_at)
     assert rule is not None
-    told = {item: books.life.said[books.number[item.event]].at for item in (*window.items, *ghosts)}
-    slots = {rule.slot(item.ts, at, row.subscriber) for item, at in told.items()}
-    return row.closes_at in slots and live[-1] <= row.closed_at
+    return row.closes_at in {rule.slot(ts, row.subscriber) for ts in (*live, *ghosts)} and live[-1] <= row.closed_at
 
 
 def _told_once(books: Books) -> Iterator[str]:

@@ -80,7 +80,6 @@ class Said:
 
     number: int
     ts: datetime
-    at: datetime
     who: tuple[str, ...]
     receipt: Receipt
 
@@ -159,8 +158,8 @@ class Life:
         else:
             to = list(what.who)
             receipt = self.notify.trigger(self.plan.mode, to=to, payload=data, at=ts, priority=what.asked)
-        self.said.append(Said(number, ts, self.clock.at, what.who, receipt))
-        self.account.say(number, ts, self.clock.at, receipt.uid, what.who, what.key)
+        self.said.append(Said(number, ts, what.who, receipt))
+        self.account.say(number, ts, receipt.uid, what.who, what.key)
         if self._open_since is not None and ts < self._open_since:
             self.account.vague = True
         self.site.seen["events"] += len(what.who)

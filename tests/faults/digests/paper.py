@@ -15,8 +15,6 @@ class Item:
     #: Which of several at the same instant comes first.
     order: str
     numbers: tuple[int, ...]
-    #: When it was told of.
-    said: datetime
     #: It was cancelled; where a window begins with it, that still ends when it would have.
     ghost: bool = False
 
@@ -90,13 +88,9 @@ class Length:
 
 @dataclass(frozen=True)
 class Calendar:
-    """A window ends at the first slot that any of its events is meant for, where the person lives."""
+    """A window ends at an instant that follows from its first event and from where the person lives."""
 
-    next: Callable[[datetime, str], datetime]
-
-    def slot(self, ts: datetime, said: datetime, person: str) -> datetime:
-        """The first after it happened, and after it was told of."""
-        return self.next(max(ts, said), person)
+    slot: Callable[[datetime, str], datetime]
 
 
 Rule = Length | Calendar
