@@ -151,7 +151,8 @@ class Life:
             self.site.seen["jumps to an end"] += 1
 
     def _happen(self, what: Happening) -> None:
-        number, ts = len(self.said), self.clock.at + timedelta(minutes=what.minutes)
+        number = len(self.said)
+        ts = self.clock.at + timedelta(minutes=what.minutes) - self.mode.apart(number)
         data = {"who": list(what.who), "key": what.key, "n": number}
         if what.asked is None:
             receipt = self.notify.emit("it/happened", data, ts=ts)

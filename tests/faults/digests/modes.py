@@ -41,6 +41,11 @@ class Mode:
         """Whether a cron deployment has to close its windows."""
         return isinstance(self.second or self.rule, Calendar)
 
+    def apart(self, number: int) -> timedelta:
+        """So much earlier, where it matters who comes first, that no two happen at one instant."""
+        first_counts = isinstance(self.rule, Length) and self.rule.counts
+        return timedelta(microseconds=1000 - number if first_counts else 0)
+
 
 MODES = {
     "fixed": Mode("minutes=15", Length(15)),

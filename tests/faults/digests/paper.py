@@ -36,6 +36,11 @@ class Length:
     back: int | None = None
     capacity: int | None = None
 
+    @property
+    def counts(self) -> bool:
+        """Whether it matters who comes first of those that happen at one instant, which nobody can say."""
+        return self.back is not None or self.capacity is not None
+
     def over(self, items: Sequence[Item], seen: datetime | None, now: datetime) -> tuple[list[Drawn], list[Item]]:
         """The windows of these items (in order) that are over, and what the last one still collects.
 
