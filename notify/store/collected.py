@@ -15,6 +15,8 @@ from notify.store.types import among
 from notify.store.windows import CLOSED
 
 _E, _W, _I = events.c, windows.c, window_items.c
+#: How many digests of digests are looked into.
+DEPTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,13 @@ def places(connection: sa.Connection, environment: str, ids: Sequence[str]) -> d
 
 def contents(connection: sa.Connection, environment: str, ids: Iterable[str]) -> dict[str, list[Item]]:
     """What these windows collected, oldest first. Whoever came from an earlier digest brings all that it held."""
+    return _contents(connection, environment, ids, DEPTH)
+
+
+def _contents(connection: sa.Connection, environment: str, ids: Iterable[str], depth: int) -> dict[str, list[Item]]:
     rows = connection.execute(_items(environment, sorted(set(ids)))).all()
-    earlier = _carried(connection, environment, [row.window for row in rows])
-    within = contents(connection, environment, earlier.values()) if earlier else {}
+    earlier = _carried(connection, environment, [row.window for row in rows]) if depth else {}
+    within = _contents(connection, environment, earlier.values(), depth - 1) if earlier else {}
     found: dict[str, list[Item]] = {}
     for row in rows:
         brought = within.get(earlier.get((row.window, row.notification), ""), [_item(row)])
@@ -69,7 +75,10 @@ def _item(row: Any) -> Item:
 
 
 def _carried(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dict[tuple[str, str], str]:
-    """For (window, notification) of these windows' items, the window that one carried when it joined."""
+    """For (window, notification) of these windows' items, the window that one carried when it joined.
+
+    It had joined that one before: a calendar window that is due but not closed yet ended before whoever joins it now.
+    """
     own = window_items.alias("own")
     same = sa.and_(own.c.environment == _I.environment, own.c.notification == _I.notification)
     query = (
@@ -77,7 +86,7 @@ def _carried(connection: sa.Connection, environment: str, ids: Sequence[str]) ->
         .join_from(window_items, own, same)
         .join(windows, sa.and_(_W.environment == own.c.environment, _W.id == own.c.window))
         .where(_I.environment == environment, among(_I.window, sorted(set(ids))), own.c.window != _I.window)
-        .where(_W.carrier == _I.notification, _W.state == CLOSED, _W.closes_at <= _I.ts)
+        .where(_W.carrier == _I.notification, _W.state == CLOSED, _W.closes_at <= _I.ts, own.c.ts <= _I.ts)
         .order_by(_W.closes_at)
     )
     return {(row.window, row.notification): row.id for row in connection.execute(query)}

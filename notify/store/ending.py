@@ -74,7 +74,8 @@ class Changes:
                 "window": window,
                 "role": role,
                 "moved": window != item.window,
-                "reached_at": part.closes_at if part.closed else item.ts,
+                # Whoever joined a calendar window that was due already does not go back in their own time.
+                "reached_at": max(part.closes_at, part.items[-1].ts) if part.closed else item.ts,
             }
 
     def write(self, connection: sa.Connection) -> None:

@@ -159,3 +159,21 @@ def test_a_tick_closes_everything_that_is_due_however_much_it_is(daily: World, m
     daily.clock.at = datetime(2026, 1, 16, 9, tzinfo=UTC)
 
     assert daily.tick("daily") == 5
+
+
+def test_who_joins_a_window_that_is_due_and_not_closed_yet_is_told_in_it(world: World) -> None:
+    """Its end lies before what they bring from an earlier digest."""
+    world.workflow("""
+    @workflow("chain", on="it/happened", to=lambda event: event.data["who"])
+    async def chain(n: Notification[dict[str, Any]]) -> None:
+        await n.digest("some", minutes=15)
+        found = await n.digest("more", at="18:00", timezone="UTC")
+        calls.append([one.payload["at"] for one in found.events])
+    """)
+    for hours in (0, 6):
+        world.clock.at = START + timedelta(hours=hours)
+        world.emit("it/happened", {"who": "ann", "at": hours})
+        world.settle()
+        world.advance(minutes=15)
+
+    assert (world.tick("chain"), world.module().calls) == (1, [[0, 6]])
