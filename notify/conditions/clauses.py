@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,14 +16,14 @@ _OBJECT = (dict, Mapping)
 
 
 @dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(ABC):
     """A part of a condition under the name it has in sentences. Null, false, 0 and what is empty count as false."""
 
     name: str
 
+    @abstractmethod
     def value(self, facts: Facts) -> Any:
         """What it comes to."""
-        raise NotImplementedError
 
     def subject(self, facts: Facts) -> str:
         """How a sentence about it begins."""
