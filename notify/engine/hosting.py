@@ -16,6 +16,11 @@ from notify.engine.session import use_prefect
 from notify.errors import PrefectUnavailable
 from notify.settings import Settings
 
+#: Seconds a server may take to answer that it is well: one that is busy is slow, one that is gone refuses at once.
+BUSY = 60.0
+#: Seconds for somebody who goes on trying.
+SOON = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -40,7 +45,7 @@ async def hosted(settings: Settings, port: int | None = None, *, patient: bool =
     """
     known = settings.prefect_api_url or _running(settings.home)
     if known:
-        answers = await _answers(known)
+        answers = await _answers(known, SOON if patient else BUSY)
         if not answers and not patient:
             raise PrefectUnavailable(url=known, problem="no answer")
         use_prefect(known, settings.home)
@@ -59,14 +64,14 @@ def _running(home: Path) -> str | None:
     """The server another process of this home started, if it still answers."""
     try:
         url = json.loads((home / "prefect.json").read_text())["url"]
-        return url if httpx.get(f"{url}/health", timeout=2).is_success else None
+        return url if httpx.get(f"{url}/health", timeout=httpx.Timeout(BUSY, connect=SOON)).is_success else None
     except (OSError, ValueError, KeyError, httpx.HTTPError):
         return None
 
 
-async def _answers(url: str) -> bool:
+async def _answers(url: str, within: float) -> bool:
     try:
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=httpx.Timeout(within, connect=SOON)) as client:
             return (await client.get(f"{url}/health")).is_success
     except httpx.HTTPError:
         return False
