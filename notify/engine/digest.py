@@ -94,7 +94,9 @@ def _joining(request: Request, zone: str | None) -> Joining:
     step, claimed = _digest(request), request.claimed
     event, at = claimed.event.uid, claimed.own_time
     closes = _closes_at(step, at, step.zone or zone)
-    return Joining(claimed.id, claimed.subscriber, event, at, step.key, step.by, step.mode, closes, step.rule)
+    return Joining(
+        claimed.id, claimed.subscriber, event, at, step.key, step.by, step.mode, closes, step.rule, claimed.window
+    )
 
 
 def _closes_at(step: Digest, at: datetime, zone: str | None) -> datetime:

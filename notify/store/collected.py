@@ -10,13 +10,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from notify.store.bulk import Row, given
-from notify.store.tables import events, window_items, windows
+from notify.store.tables import events, window_items
 from notify.store.types import among
-from notify.store.windows import CLOSED
 
-_E, _W, _I = events.c, windows.c, window_items.c
-#: How many digests of digests are looked into.
-DEPTH = 8
+_E, _I = events.c, window_items.c
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +37,12 @@ def places(connection: sa.Connection, environment: str, ids: Sequence[str]) -> d
 
 def contents(connection: sa.Connection, environment: str, ids: Iterable[str]) -> dict[str, list[Item]]:
     """What these windows collected, oldest first. Whoever came from an earlier digest brings all that it held."""
-    return _contents(connection, environment, ids, DEPTH)
-
-
-def _contents(connection: sa.Connection, environment: str, ids: Iterable[str], depth: int) -> dict[str, list[Item]]:
     rows = connection.execute(_items(environment, sorted(set(ids)))).all()
-    earlier = _carried(connection, environment, [row.window for row in rows]) if depth else {}
-    within = _contents(connection, environment, earlier.values(), depth - 1) if earlier else {}
+    earlier = {row.brought for row in rows if row.brought is not None}
+    within = contents(connection, environment, earlier) if earlier else {}
     found: dict[str, list[Item]] = {}
     for row in rows:
-        brought = within.get(earlier.get((row.window, row.notification), ""), [_item(row)])
-        found.setdefault(row.window, []).extend(brought)
+        found.setdefault(row.window, []).extend(within.get(row.brought, [_item(row)]))
     if within:
         for items in found.values():
             items.sort(key=lambda item: item.time)
@@ -58,7 +50,7 @@ def _contents(connection: sa.Connection, environment: str, ids: Iterable[str], d
 
 
 def _items(environment: str, ids: Sequence[str]) -> sa.Select[Any]:
-    columns = (_I.window, _I.notification, _I.withdrawn_at, _I.reason, _E.uid, _E.kind, _E.name, _E.ts, _E.data)
+    columns = (_I.window, _I.brought, _I.withdrawn_at, _I.reason, _E.uid, _E.kind, _E.name, _E.ts, _E.data)
     return (
         sa.select(*columns)
         .join(events, sa.and_(_E.environment == _I.environment, _E.uid == _I.event))
@@ -72,24 +64,6 @@ def _item(row: Any) -> Item:
     payload = row.data.get("payload", {}) if row.kind == "trigger" else row.data
     withdrawn = None if row.withdrawn_at is None else row.reason or "cancelled"
     return Item(row.uid, row.name, row.ts, payload, withdrawn)
-
-
-def _carried(connection: sa.Connection, environment: str, ids: Sequence[str]) -> dict[tuple[str, str], str]:
-    """For (window, notification) of these windows' items, the window that one carried when it joined.
-
-    It had joined that one before: a calendar window that is due but not closed yet ended before whoever joins it now.
-    """
-    own = window_items.alias("own")
-    same = sa.and_(own.c.environment == _I.environment, own.c.notification == _I.notification)
-    query = (
-        sa.select(_I.window, _I.notification, _W.id)
-        .join_from(window_items, own, same)
-        .join(windows, sa.and_(_W.environment == own.c.environment, _W.id == own.c.window))
-        .where(_I.environment == environment, among(_I.window, sorted(set(ids))), own.c.window != _I.window)
-        .where(_W.carrier == _I.notification, _W.state == CLOSED, _W.closes_at <= _I.ts, own.c.ts <= _I.ts)
-        .order_by(_W.closes_at)
-    )
-    return {(row.window, row.notification): row.id for row in connection.execute(query)}
 
 
 def leave_out(connection: sa.Connection, environment: str, rows: Sequence[Row]) -> None:

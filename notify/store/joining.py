@@ -34,6 +34,8 @@ class Joining:
     closes_at: datetime
     #: How long it collects: `seconds`, and what else its mode knows.
     rule: Mapping[str, Any] = field(default_factory=lambda: {})
+    #: The window it has carried last, of which everything comes along.
+    brought: str | None = None
 
     @property
     def place(self) -> Place:
@@ -111,6 +113,7 @@ def _item(environment: str, one: Joining, window: str) -> Row:
         "window": window,
         "event": one.event,
         "ts": one.ts,
+        "brought": one.brought,
         "withdrawn_at": None,
     }
 

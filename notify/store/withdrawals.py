@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from notify.model import NotificationStatus, StepState
 from notify.store import awaiting
+from notify.store.bulk import given
 from notify.store.tables import notifications, steps, window_items
 from notify.store.types import among
 
@@ -38,8 +39,19 @@ def never_waited(connection: sa.Connection, environment: str, ids: Sequence[str]
     awaiting.forget(connection, environment, ids)
     waiting = sa.and_(_S.environment == environment, among(_S.notification, ids), _S.state == StepState.DELAYED)
     kept = steps.update().where(waiting).values(state=StepState.FAILED, finished_at=now)
-    connection.execute(window_items.delete().where(_I.environment == environment, _begun(ids)))
+    _leave_windows(connection, environment, ids)
     connection.execute(kept)
+
+
+def _leave_windows(connection: sa.Connection, environment: str, ids: Sequence[str]) -> None:
+    """They are again in the window they carried last, if any."""
+    left = window_items.delete().where(_I.environment == environment, _begun(ids))
+    columns = (_I.notification.label("id"), _I.brought.label("window"))
+    before = [dict(row) for row in connection.execute(left.returning(*columns)).mappings()]
+    if before:
+        new = given(connection, notifications, before, "id", "window").c
+        mine = sa.and_(_N.environment == environment, _N.id == new.id)
+        connection.execute(notifications.update().where(mine).values(window=new.window))
 
 
 def _begun(ids: Sequence[str]) -> sa.ColumnElement[bool]:

@@ -107,3 +107,24 @@ def test_what_happens_at_the_very_instant_of_the_tick_is_told_by_it(world: World
     assert world.module().calls == [("ann", [0, 21 * 60])]
     world.clock.advance(timedelta(minutes=15))
     assert world.tick("burst") == 0
+
+
+def test_whoever_carries_an_earlier_window_joins_a_later_one_before_that_closes(world: World) -> None:
+    """Bob's second window ends first; Ann's second one waits for those who join it at the end of their first."""
+    world.workflow("""
+    @workflow("burst", on="it/happened", to=lambda event: event.data["who"])
+    async def burst(n: Notification[dict[str, Any]]) -> None:
+        await n.digest("first", minutes=30)
+        found = await n.digest("second", minutes=60)
+        calls.append((n.subscriber.id, [one.payload["at"] for one in found.events]))
+    """)
+    happen(world, 0, who="bob")
+    at(world, 30)
+    happen(world, 40)
+    at(world, 70)
+    happen(world, 75)
+    at(world, 80)
+
+    at(world, 300)
+
+    assert world.module().calls == [("bob", [0]), ("ann", [40, 75])]

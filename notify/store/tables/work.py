@@ -163,7 +163,8 @@ windows = sa.Table(
 )
 
 #: What a window collected. An item is an event of one notification; `withdrawn_at` when that one was cancelled.
-#: `reason` is why it is told nobody: it was withdrawn, or no longer true when the digest was to be sent.
+#: `reason` is why it is told nobody: it was withdrawn, or no longer true when the digest was to be sent. `brought` is
+#: the window the notification had carried last when it joined: all that one held comes along.
 window_items = sa.Table(
     "window_items",
     metadata,
@@ -173,6 +174,7 @@ window_items = sa.Table(
     sa.Column("window", Id, nullable=False),
     sa.Column("event", Id, nullable=False),
     sa.Column("ts", Instant, nullable=False),
+    sa.Column("brought", Id),
     sa.Column("withdrawn_at", Instant),
     sa.Column("reason", sa.Text),
     sa.Index(None, "environment", "window", "ts"),

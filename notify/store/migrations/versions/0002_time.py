@@ -24,7 +24,7 @@ _ADDED = {
     "notifications": {"reached_at": Instant(), "run_key": sa.Text()},
     "messages": {"released_at": Instant()},
     "windows": {"rule": Json},
-    "window_items": {"reason": sa.Text()},
+    "window_items": {"reason": sa.Text(), "brought": Id},
 }
 
 
