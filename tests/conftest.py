@@ -13,7 +13,8 @@ from typing import NoReturn
 import pytest
 
 from tests import prefect_files
-from tests.postgres import FAST, Databases, Server, Unavailable
+from tests.databases import Databases
+from tests.postgres import FAST, Server, Unavailable
 
 _POSTGRES_VARIABLE = "NOTIFY_TEST_POSTGRES_URL"
 _POSTGRES = os.environ.get(_POSTGRES_VARIABLE)
@@ -59,7 +60,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databa
     except Unavailable as error:
         _missing(f"no PostgreSQL: {error}")
     yield databases
-    databases.drop_templates()
+    databases.close()
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def make_database(postgres_server: Databases) -> Iterator[Callable[..., str]]:
 
     yield make
     for url in made:
-        postgres_server.drop(url)
+        postgres_server.release(url)
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
-"""PostgreSQL for tests: a server from a wheel on a Unix socket, and databases made by copying."""
+"""PostgreSQL for tests: a server from a wheel on a Unix socket."""
 
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -150,7 +149,7 @@ class Server:
         if self._running.poll() is not None:
             raise Unavailable((self.folder / "log").read_text()[-2000:])
         try:
-            _connect(self.url).close()
+            connect(self.url).close()
         except psycopg.OperationalError:
             return False
         return True
@@ -167,45 +166,7 @@ def _readable_copy(package: Path, folder: Path) -> Path:
     return folder / package.name
 
 
-class Databases:
-    """The databases of one server, which `url` names; any number of processes may each have one of these."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._templates: dict[str, str] = {}
-
-    def create(self, template: str = "template0") -> str:
-        """A fresh database, a copy of `template`; returns its URL."""
-        name = f"notify_test_{secrets.token_hex(8)}"
-        self._run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-        return self._named(name)
-
-    def template(self, name: str, build: Callable[[str], object]) -> str:
-        """What `create` copies. `build(url)` fills it the first time and leaves no connection open."""
-        if name not in self._templates:
-            url = self.create()
-            build(url)
-            self._templates[name] = str(sa.make_url(url).database)
-        return self._templates[name]
-
-    def drop(self, url: str) -> None:
-        """Drop the database `url` names; whoever is connected is thrown out."""
-        self._run(f"DROP DATABASE IF EXISTS {sa.make_url(url).database} WITH (FORCE)")
-
-    def drop_templates(self) -> None:
-        """What `template` made is no longer needed."""
-        for name in self._templates.values():
-            self.drop(self._named(name))
-        self._templates.clear()
-
-    def _named(self, database: str) -> str:
-        return sa.make_url(self.url).set(database=database).render_as_string(hide_password=False)
-
-    def _run(self, statement: str) -> None:
-        with _connect(self.url) as connection:
-            connection.execute(statement.encode())
-
-
-def _connect(url: str) -> psycopg.Connection[Any]:
+def connect(url: str) -> psycopg.Connection[Any]:
+    """A connection in which each statement is a transaction of its own."""
     plain = sa.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     return psycopg.connect(plain, autocommit=True)

@@ -35,7 +35,8 @@ from notify.settings import Settings
 from notify.store import schema
 from notify.store.application import Application
 from notify.store.database import Database
-from tests.postgres import Databases, Server
+from tests.databases import Databases
+from tests.postgres import Server
 
 ORDER = "INSERT INTO orders (id, customer, total) VALUES (%s, %s, %s)"
 LINE = "INSERT INTO lines (order_id, article, count) VALUES (%s, %s, %s)"

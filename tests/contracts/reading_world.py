@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from notify import matching
 from notify.model import Content, Event, EventKind, derive, new_id
-from notify.store import bulk, closing, events, inbox, joining, memos, messages, notifications, people, schema, tables
+from notify.store import bulk, closing, events, inbox, joining, memos, messages, notifications, people, tables
 from notify.store.database import Database
 
 T = TypeVar("T")
@@ -36,19 +36,6 @@ class World:
 
     database: Database
     now: datetime = NOON
-
-    @classmethod
-    def installed(cls, url: str) -> World:
-        """With the schema as migrations leave it, as commands expect it."""
-        world = cls(Database(url))
-        schema.upgrade(world.database)
-        return world
-
-    @classmethod
-    def at(cls, url: str) -> World:
-        world = cls(Database(url))
-        world.write(tables.metadata.create_all)
-        return world
 
     def write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return self.database.transact(lambda connection: work(connection, *args, **kwargs))

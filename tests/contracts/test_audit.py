@@ -10,12 +10,13 @@ import pytest
 from notify.reports import present
 from notify.store import cancellations, tables
 from notify.store.audit import Audit, audit
+from notify.store.database import Database
 from tests.contracts.reading_world import COMMENTED, DIGEST, ENVIRONMENT, LISTENERS, NOON, World, chosen_id, minutes
 
 
 @pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    world = World.at(database_url)
+def world(migrated_url: str) -> Iterator[World]:
+    world = World(Database(migrated_url))
     yield world
     world.database.close()
 

@@ -15,12 +15,13 @@ from notify.model import new_id
 from notify.reports import present
 from notify.store import tables
 from notify.store.audit import Audit, audit
+from notify.store.database import Database
 from tests.contracts.reading_world import COMMENTED, DIGEST, LISTENERS, NOON, World
 
 
 @pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    world = World.at(database_url)
+def world(migrated_url: str) -> Iterator[World]:
+    world = World(Database(migrated_url))
     yield world
     world.database.close()
 
@@ -136,9 +137,9 @@ def test_it_is_ready_for_json(world: World, members: list[str]) -> None:
 
 
 @pytest.fixture
-def installed(database_url: str, home: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    world = World.installed(database_url)
-    monkeypatch.setenv("NOTIFY_DATABASE_URL", database_url)
+def installed(migrated_url: str, home: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    world = World(Database(migrated_url))
+    monkeypatch.setenv("NOTIFY_DATABASE_URL", migrated_url)
     yield world
     world.database.close()
 

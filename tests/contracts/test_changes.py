@@ -63,6 +63,7 @@ def test_what_lies_in_the_past_is_remembered_as_it_was(world: World, wait: str) 
     assert stored(world) == ["it/emitted", "other"]
 
 
+@on_one_database
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
 def test_a_step_added_after_a_wait_is_done_like_any_other(world: World, wait: str) -> None:
     write_all(world, wait)

@@ -18,14 +18,15 @@ from notify.errors import InvalidInput, NotFound
 from notify.reports import following, present
 from notify.reports.why import why
 from notify.store import log, tables
+from notify.store.database import Database
 from tests.contracts.reading_world import DIGEST, ENVIRONMENT, NOON, World, chosen_id, minutes
 
 RUNNER = CliRunner()
 
 
 @pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    world = World.at(database_url)
+def world(migrated_url: str) -> Iterator[World]:
+    world = World(Database(migrated_url))
     yield world
     world.database.close()
 
@@ -208,10 +209,10 @@ def test_rows_are_ready_for_json(world: World) -> None:
 
 
 @pytest.fixture
-def installed(database_url: str, home: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def installed(migrated_url: str, home: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A store as an installation has it, and the environment that names it."""
-    world = World.installed(database_url)
-    monkeypatch.setenv("NOTIFY_DATABASE_URL", database_url)
+    world = World(Database(migrated_url))
+    monkeypatch.setenv("NOTIFY_DATABASE_URL", migrated_url)
     yield world
     world.database.close()
 

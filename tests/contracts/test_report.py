@@ -18,12 +18,13 @@ from notify import clock
 from notify.commands.reading import app
 from notify.reports import delivery as delivering
 from notify.reports import present, reference
+from notify.store.database import Database
 from tests.contracts.reading_world import ENVIRONMENT, NOON, World, content, minutes
 
 
 @pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    world = World.at(database_url)
+def world(migrated_url: str) -> Iterator[World]:
+    world = World(Database(migrated_url))
     yield world
     world.database.close()
 
@@ -214,10 +215,10 @@ def test_whoever_has_collected_something_for_the_day_is_counted(world: World) ->
 
 
 def test_the_command_prints_delivery_and_counts(
-    database_url: str, home: object, monkeypatch: pytest.MonkeyPatch
+    migrated_url: str, home: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NOTIFY_DATABASE_URL", database_url)
-    world = World.installed(database_url)
+    monkeypatch.setenv("NOTIFY_DATABASE_URL", migrated_url)
+    world = World(Database(migrated_url))
     world.told(status="sent", content=content("Three comments"))
 
     result = CliRunner().invoke(app, ["report", "--since", "2026-10-12T00:00Z", "--json"])

@@ -17,12 +17,13 @@ from notify.reports import present, reasons, story
 from notify.reports.story import Day
 from notify.reports.why import Why, spoken, why, why_not
 from notify.store import tables
+from notify.store.database import Database
 from tests.contracts.reading_world import DIGEST, ENVIRONMENT, NOON, World, content, minutes
 
 
 @pytest.fixture
-def world(database_url: str) -> Iterator[World]:
-    world = World.at(database_url)
+def world(migrated_url: str) -> Iterator[World]:
+    world = World(Database(migrated_url))
     yield world
     world.database.close()
 

@@ -204,6 +204,7 @@ def test_what_was_sent_lies_in_files(demo: Ended) -> None:
     assert len(list(sent.rglob("*.json"))) >= 1
 
 
+@pytest.mark.long
 def test_a_second_time_in_the_same_folder_accepts_nothing_and_goes_on(demo: Ended) -> None:
     of_the_day = sa.select(sa.func.count()).select_from(events).where(events.c.verdict == "accepted")
     before = demo.rows(of_the_day), _per_channel(demo)

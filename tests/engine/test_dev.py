@@ -136,6 +136,7 @@ def test_a_reminder_waits_as_a_scheduled_flow_run(dev: Dev) -> None:
     assert all(run["next_scheduled_start_time"] for run in runs)
 
 
+@pytest.mark.long
 def test_a_script_that_knows_only_prefect_runs_a_workflow(dev: Dev) -> None:
     before = dev.told("task-assigned")
     source = STOCK.format(payload=assignment("T-stock", "cleo"), key="stock")
@@ -149,6 +150,7 @@ def test_a_script_that_knows_only_prefect_runs_a_workflow(dev: Dev) -> None:
     assert (second[0], dev.told("task-assigned")) == (first[0], once)
 
 
+@pytest.mark.long
 def test_submit_waits_for_what_became_of_it(dev: Dev) -> None:
     first, second = dev.python(SUBMITTED.format(payload=assignment("T-submit", "bo")))
 
@@ -230,6 +232,7 @@ def test_a_workflow_saved_meanwhile_works(dev: Dev) -> None:
     assert re.search(r"greeting\W+ana\W+in_app\W+delivered", printed), printed
 
 
+@pytest.mark.long
 def test_a_broken_file_is_named_with_its_line_and_the_others_go_on(dev: Dev) -> None:
     file = dev.flows / "broken.py"
     reloads = dev.said.count("Reloaded: ")

@@ -13,6 +13,7 @@ import pytest
 
 from tests.house.source import ROOT
 
+pytestmark = pytest.mark.long
 SCENARIOS = "tests/tour/test_rehearsing.py"
 PATIENCE = 500
 

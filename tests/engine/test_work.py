@@ -125,6 +125,7 @@ def terminal(tmp_path: Path, database_url: str, server: str) -> Terminal:
     return made
 
 
+@pytest.mark.parametrize("database_url", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True)
 def test_it_does_what_there_is_to_do_and_says_what_waits_and_until_when(terminal: Terminal, server: str) -> None:
     first = terminal.run("work", "--until-idle")
     settled = terminal.state()
@@ -141,6 +142,7 @@ def test_it_does_what_there_is_to_do_and_says_what_waits_and_until_when(terminal
     assert _schedules(server) == {False}
 
 
+@pytest.mark.long
 def test_it_copies_from_an_application_s_own_database_before_it_is_idle(
     tmp_path: Path, sqlite_url: str, server: str
 ) -> None:

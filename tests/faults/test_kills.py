@@ -1,4 +1,4 @@
-"""SIGKILL of workers, the Prefect server and the database, a dozen times. `python -m tests.faults` does more."""
+"""SIGKILL of workers, the Prefect server and the database, a few times. `python -m tests.faults` does more."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 from tests.faults.kills import Plan, run
 
 
-def test_a_dozen_kills_lose_nothing_and_decide_nothing_twice(
+def test_a_few_kills_lose_nothing_and_decide_nothing_twice(
     tmp_path: Path, known_to_prefect: Callable[[Path], Path]
 ) -> None:
     known_to_prefect(tmp_path / "server")
-    plan = Plan(kills=12, seed=3, pause=1.5, every=0.1, lease=3.0)
+    plan = Plan(kills=5, seed=10, pause=1.5, every=0.1, lease=3.0)
 
     result = asyncio.run(run(plan, tmp_path))
 
     print("", *result.lines(), sep="\n")
     assert result.clean, "\n".join(result.lines())
-    assert sum(result.killed.values()) == 12
-    assert result.killed["worker"] >= 3
+    assert sum(result.killed.values()) == 5
+    assert result.killed["worker"] >= 2
     assert result.taken > 20

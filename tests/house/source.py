@@ -49,7 +49,13 @@ class Module:
 @cache
 def modules(*folders: str) -> Sequence[Module]:
     """Every Python file below the folders."""
-    return [Module(path) for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    return [_module(path) for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@cache
+def _module(path: Path) -> Module:
+    """Read and parsed once, whoever asks for it."""
+    return Module(path)
 
 
 @cache

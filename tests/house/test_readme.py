@@ -101,6 +101,7 @@ def _says(stage: str, command: str) -> bool:
     return stage == command or re.fullmatch(rf"stage \S+ {re.escape(command)}", stage) is not None
 
 
+@pytest.mark.long
 def test_everything_shown_works_in_an_empty_folder(tmp_path: Path) -> None:
     folder = tmp_path / "project"
     folder.mkdir()
