@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from jinja2 import nodes
 
 from notify.errors import InvalidTemplate, TemplateMissing
 from notify.model import Channel
-from notify.rendering.compose import Template, invalid, version
+from notify.rendering.compose import Template, invalid
 from notify.rendering.sandbox import sandbox
 
 _SUFFIX = ".j2"
 _REFERENCES = (nodes.Extends, nodes.Include, nodes.Import, nodes.FromImport)
+_PARSER = sandbox(html=False, global_variables={})
+#: Files and messages that a process keeps compiled, whichever folder, environment or earlier version they are of.
+KEPT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +37,15 @@ class Templates:
     called, so that all people of a batch get the same text whatever is saved meanwhile.
     """
 
-    def __init__(self, folders: Sequence[Path], global_variables: Mapping[str, Any]) -> None:
+    def __init__(self, folders: Sequence[Path], global_variables: Mapping[str, Hashable]) -> None:
         self._folders = tuple(folders)
         self._global_variables = dict(global_variables)
-        self._parser = sandbox(html=False, global_variables={})
         self._files: dict[str, _File] = {}
         self._found: dict[str, Template] = {}
-        self._compiled: dict[tuple[str, str], Template] = {}
         self.reload()
 
     @classmethod
-    def of_texts(cls, texts: Mapping[str, str], global_variables: Mapping[str, Any]) -> Templates:
+    def of_texts(cls, texts: Mapping[str, str], global_variables: Mapping[str, Hashable]) -> Templates:
         """Templates from texts by name, as `texts` gave them at some time: files are not looked at."""
         made = cls((), global_variables)
         made._files = {name: _File(Path(name), (0, 0), text.encode()) for name, text in texts.items()}
@@ -108,11 +109,8 @@ class Templates:
 
     def _template(self, name: str) -> Template:
         if name not in self._found:
-            sources = self._sources(name, {})
-            key = name, version(sources)
-            if key not in self._compiled:
-                self._compiled[key] = Template(name, self._channel(name), sources, self._global_variables)
-            self._found[name] = self._compiled[key]
+            sources = tuple(self._sources(name, {}).items())
+            self._found[name] = _compiled(name, self._channel(name), sources, tuple(self._global_variables.items()))
         return self._found[name]
 
     def _channel(self, name: str) -> Channel:
@@ -126,7 +124,7 @@ class Templates:
     def _sources(self, name: str, known: dict[str, str]) -> dict[str, str]:
         """The text of `name` and of every file it refers to."""
         known[name] = self._text(name)
-        for reference, line in self._references(name, known[name]):
+        for reference, line in _references(name, known[name]):
             if reference not in self._files:
                 raise InvalidTemplate(template=name, line=line, problem=f"there is no file {reference!r} to refer to")
             if reference not in known:
@@ -141,18 +139,32 @@ class Templates:
             line = content.count(b"\n", 0, error.start) + 1
             raise InvalidTemplate(template=name, line=line, problem="it is not written in UTF-8") from None
 
-    def _references(self, name: str, source: str) -> Iterator[tuple[str, int]]:
-        try:
-            tree = self._parser.parse(source, name)
-        except jinja2.TemplateSyntaxError as error:
-            raise invalid(error, name) from None
-        for node in tree.find_all(_REFERENCES):
-            target = node.template
-            if not isinstance(target, nodes.Const) or not isinstance(target.value, str):
-                # A version is a hash over all the sources, so they must be known before anybody's values are.
-                problem = "the file it refers to must be named in quotes"
-                raise InvalidTemplate(template=name, line=node.lineno, problem=problem)
-            yield target.value, node.lineno
+
+@lru_cache(maxsize=KEPT)
+def _compiled(
+    name: str, channel: Channel, sources: tuple[tuple[str, str], ...], variables: tuple[tuple[str, Hashable], ...]
+) -> Template:
+    """One that never changes, so whoever has the same files may have the same one."""
+    return Template(name, channel, dict(sources), dict(variables))
+
+
+@lru_cache(maxsize=KEPT)
+def _references(name: str, source: str) -> Sequence[tuple[str, int]]:
+    """The files a text refers to, and the lines."""
+    try:
+        tree = _PARSER.parse(source, name)
+    except jinja2.TemplateSyntaxError as error:
+        raise invalid(error, name) from None
+    return [_reference(name, node) for node in tree.find_all(_REFERENCES)]
+
+
+def _reference(name: str, node: nodes.Extends | nodes.Include | nodes.Import | nodes.FromImport) -> tuple[str, int]:
+    target = node.template
+    if not isinstance(target, nodes.Const) or not isinstance(target.value, str):
+        # A version is a hash over all the sources, so they must be known before anybody's values are.
+        problem = "the file it refers to must be named in quotes"
+        raise InvalidTemplate(template=name, line=node.lineno, problem=problem)
+    return target.value, node.lineno
 
 
 def _spellings(stem: str, locale: str | None) -> Iterator[str]:

@@ -249,6 +249,7 @@ def _save_slow(folder: Path) -> Path:
     return flows
 
 
+@pytest.mark.long
 def test_sigterm_lets_it_finish_its_round_and_the_next_start_goes_on(
     tmp_path: Path, sqlite_url: str, server: str
 ) -> None:

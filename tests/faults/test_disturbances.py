@@ -19,7 +19,7 @@ from tests.faults.twins import Twin, later
 from tests.world import World
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
 def twin(request: pytest.FixtureRequest, tmp_path: Path) -> Twin:
     return Twin.of(request, tmp_path, request.param)
 

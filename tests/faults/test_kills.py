@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.faults.kills import Plan, run
 
 
+@pytest.mark.long
 def test_a_few_kills_lose_nothing_and_decide_nothing_twice(
     tmp_path: Path, known_to_prefect: Callable[[Path], Path]
 ) -> None:
