@@ -176,14 +176,21 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.digest", description=__doc__)
-    parser.add_argument("--sizes", default="10000,100000,1000000", help="events, ascending, in thousands")
+    sizes = "thousands of events, ascending"
+    parser.add_argument("--sizes", type=_sizes, default="10000,100000,1000000", help=sizes)
     parser.add_argument("--profile", action="store_true", help="with py-spy beside the worker")
     parser.add_argument("--quick", action="store_true", help="1,000 and 5,000 events")
     asked = parser.parse_args()
     if asked.quick:
-        asked.sizes = "1000,5000"
-    asked.sizes = [int(size) for size in asked.sizes.split(",")]
+        asked.sizes = [1000, 5000]
     return asked
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = [int(size) for size in text.split(",")]
+    if sizes != sorted(sizes) or any(size < 1000 or size % 1000 for size in sizes):
+        raise argparse.ArgumentTypeError(f"{text} is not thousands of events, ascending: 10000,100000")
+    return sizes
 
 
 if __name__ == "__main__":
