@@ -16,12 +16,15 @@ from notify.channels.base import Provider
 from notify.engine import release
 from notify.engine.context import Engine
 from notify.engine.heartbeat import heartbeat
+from notify.errors import StoreUnavailable
 from notify.model import Channel, Delivery, Dispatch, MessageStatus, Outcome, OutcomeKind, new_id
 from notify.store import messages
 from notify.store.messages import Queued
 
 #: When a message is tried again after each failure; after the last one it is given up.
 RETRIES = (10, 30, 120, 600, 3600)
+#: Seconds between attempts to write what calls came to while the database is away: less in all than a claim lives.
+PATIENCE = (0.1, 0.4, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 
 
 async def deliver(
@@ -113,21 +116,31 @@ async def _wave_after_wave(
 
     Two waves share the calls a provider takes at once: one is on its way while the next one is written.
     """
-    under_way: list[asyncio.Task[list[Call]]] = []
+    waves: list[asyncio.Task[list[Call]]] = []
     finished: list[Call] = []
     try:
         for wave in takewhile(lambda _: not stop(), _waves(queued, max(1, provider.concurrency // 2))):
-            under_way.append(asyncio.create_task(_tried(engine, token, provider, finished, wave)))
-            finished = []
-            if len(under_way) > 1:
-                finished = await under_way.pop(0)
+            waves.append(asyncio.create_task(_tried(engine, token, provider, finished, wave)))
+            finished = await waves[-2] if len(waves) > 1 else []
     finally:
-        outcomes = await asyncio.gather(*under_way, return_exceptions=True)
-        finished += [call for calls in outcomes if not isinstance(calls, BaseException) for call in calls]
-        await engine.write(_turn, token, provider.id, finished, [])
-        for problem in outcomes:
-            if isinstance(problem, BaseException):
-                raise problem
+        outcomes = await asyncio.gather(*waves, return_exceptions=True)
+        problems = [problem for problem in outcomes if isinstance(problem, BaseException)]
+        # What was told already is told again after a failure: that changes nothing.
+        untold = outcomes if problems else outcomes[-2:]
+        await _tell(engine, token, provider, [call for calls in untold if isinstance(calls, list) for call in calls])
+        for problem in problems:
+            raise problem
+
+
+async def _tell(engine: Engine, token: str, provider: Provider, calls: Sequence[Call]) -> None:
+    """What calls came to is known here only, and untold they are made again: a database that is away is waited for."""
+    for pause in PATIENCE:
+        try:
+            await engine.write(_turn, token, provider.id, calls, [])
+            return
+        except StoreUnavailable:
+            await asyncio.sleep(pause)
+    await engine.write(_turn, token, provider.id, calls, [])
 
 
 async def _tried(

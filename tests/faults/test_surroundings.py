@@ -7,9 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,8 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from notify.engine import match
-from notify.errors import StoreNotWritable, StoreUnavailable
-from notify.model import Channel, Dispatch, Outcome, OutcomeKind, new_id
+from notify.errors import StoreNotWritable
+from notify.model import Channel, Outcome, OutcomeKind, new_id
 from notify.store import notifications, tables
 from notify.store.database import Database
 from tests.eventually import eventually_sync
@@ -31,7 +29,6 @@ from tests.faults.lone import Lone
 from tests.faults.machines import FLOWS, ROOT
 from tests.faults.sink import Sink
 from tests.faults.twins import Twin, later
-from tests.postgres import Server
 from tests.world import World, migrated
 
 ACCEPTED = Outcome(OutcomeKind.ACCEPTED, "p-1")
@@ -124,71 +121,7 @@ def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_half_done(tmp_p
     assert lone.rows(sa.select(tables.events.c.name)) == [("something/happened",)]
 
 
-# --- the database -------------------------------------------------------------------------------
-
-
-def test_a_database_killed_and_started_in_mid_batch_loses_nothing(tmp_path: Path, durable_postgres: Server) -> None:
-    people = [f"person-{number}" for number in range(60)]
-    with World(tmp_path, durable_postgres.url) as world:
-        world.workflow(
-            '@workflow("both")\nasync def both(n: Notification[dict[str, Any]]) -> None:\n'
-            '    await n.all(n.in_app("note"), n.email("note"))\n    await n.push("note")\n',
-            *("both/note.in_app", "both/note.email", "both/note.push"),
-        )
-        world.people(*people)
-        world.trigger("both", people)
-        world.providers[Channel.EMAIL].concurrency = 20
-        world.providers[Channel.EMAIL].script = _at_call(
-            30, lambda: (durable_postgres.kill(), durable_postgres.start())
-        )
-        for _ in range(4):  # a connection that was lost is found out once, or replaced before anybody needs it
-            with suppress(StoreUnavailable):
-                later(world)
-                world.settle()
-
-        statuses = Counter((row.channel, row.status) for row in world.messages())
-        assert statuses == {("in_app", "delivered"): 60, ("email", "sent"): 60, ("push", "sent"): 60}
-        _twice_only_after_an_unknown_call(world)
-        assert violations(world) == []
-
-
-def test_an_application_learns_that_the_database_is_away_and_goes_on_when_it_is_back(
-    tmp_path: Path, durable_postgres: Server
-) -> None:
-    with World(tmp_path, durable_postgres.url) as world:
-        world.workflow(
-            '@workflow("note")\nasync def note(n: Notification[dict[str, Any]]) -> None:\n    await n.in_app("note")\n',
-            "note/note.in_app",
-        )
-        world.trigger("note", ["ana"], transaction_id="before")
-        durable_postgres.kill()
-        for _ in range(2):  # on the connection it had, then on a new one
-            with pytest.raises(StoreUnavailable):
-                world.trigger("note", ["ana"], transaction_id="meanwhile")
-        durable_postgres.start()
-        world.trigger("note", ["ana"], transaction_id="after")
-        world.settle()
-
-        assert sorted(row.transaction_id for row in world.messages()) == ["after", "before"]
-
-
-def _at_call(number: int, act: Callable[[], object]) -> Callable[[Dispatch], Outcome]:
-    calls: list[Dispatch] = []
-
-    def script(dispatch: Dispatch) -> Outcome:
-        calls.append(dispatch)
-        if len(calls) == number:
-            act()
-        return ACCEPTED
-
-    return script
-
-
-def _twice_only_after_an_unknown_call(world: World) -> None:
-    end = End.of(world)
-    assert end.unknown.total() <= 20
-    # A call whose attempt was written when its commit was cut off was never made: unknown, and sent once all the same.
-    assert {id_: count for id_, count in end.accepted.items() if not 1 <= count <= 1 + end.unknown[id_]} == {}
+# --- the file ---------------------------------------------------------------------------------
 
 
 def test_two_workers_share_one_sqlite_file(request: pytest.FixtureRequest, tmp_path: Path) -> None:
