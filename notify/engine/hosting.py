@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+import logging
+import threading
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +18,14 @@ from notify.engine.session import use_prefect
 from notify.errors import PrefectUnavailable
 from notify.settings import Settings
 
+log = logging.getLogger("notify.prefect")
+
 #: Seconds a server may take to answer that it is well: one that is busy is slow, one that is gone refuses at once.
 BUSY = 60.0
 #: Seconds for somebody who goes on trying.
 SOON = 10.0
+#: Seconds until whoever waits is told what for.
+SILENT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +70,29 @@ def _running(home: Path) -> str | None:
     """The server another process of this home started, if it still answers."""
     try:
         url = json.loads((home / "prefect.json").read_text())["url"]
-        return url if httpx.get(f"{url}/health", timeout=httpx.Timeout(BUSY, connect=SOON)).is_success else None
+        with _saying_that_it_waits(url):
+            well = httpx.get(f"{url}/health", timeout=httpx.Timeout(BUSY, connect=SOON)).is_success
+        return url if well else None
     except (OSError, ValueError, KeyError, httpx.HTTPError):
         return None
 
 
 async def _answers(url: str, within: float) -> bool:
     try:
-        async with httpx.AsyncClient(timeout=httpx.Timeout(within, connect=SOON)) as client:
-            return (await client.get(f"{url}/health")).is_success
+        with _saying_that_it_waits(url):
+            async with httpx.AsyncClient(timeout=httpx.Timeout(within, connect=SOON)) as client:
+                return (await client.get(f"{url}/health")).is_success
     except httpx.HTTPError:
         return False
+
+
+@contextmanager
+def _saying_that_it_waits(url: str) -> Generator[None]:
+    """Say, once, what is waited for: from a thread, because the caller may wait without a loop."""
+    said = threading.Timer(SILENT, log.warning, ("waiting for the Prefect server at %s, which is slow to answer", url))
+    said.daemon = True
+    said.start()
+    try:
+        yield
+    finally:
+        said.cancel()
