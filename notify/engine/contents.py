@@ -22,17 +22,10 @@ class Contents:
     """The templates as they are, and as they were for whoever waited meanwhile."""
 
     def __init__(
-        self,
-        folder: Path,
-        global_variables: Mapping[str, Any],
-        *,
-        database: Database,
-        environment: str,
-        templates: Templates | None = None,
+        self, folder: Path, global_variables: Mapping[str, Any], *, database: Database, environment: str
     ) -> None:
-        """`templates` are those of the folder, where somebody has compiled them already."""
         self._global_variables = global_variables
-        self._templates = templates or Templates([folder], global_variables)
+        self._templates = Templates([folder], global_variables)
         self._database = database
         self._environment = environment
         self._current: dict[str, str] = {}

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
 
 from notify.channels import catalog
 from notify.engine.contents import Contents
 from notify.engine.context import Engine
 from notify.registry import load
-from notify.rendering.templates import Templates
 from notify.settings import Settings
 from notify.store import schema
 from notify.store.database import Database
@@ -35,19 +33,10 @@ def build(settings: Settings) -> Engine:
     return Engine(settings, database, registry, contents(settings, database), catalog.providers(settings))
 
 
-def contents(settings: Settings, database: Database, templates: Templates | None = None) -> Contents:
-    """The templates beside the workflows; those given, where they are compiled already."""
-    folder, variables = settings.flows / "templates", _variables(settings)
-    return Contents(folder, variables, database=database, environment=settings.environment, templates=templates)
-
-
-def templates(settings: Settings) -> Templates:
-    """The files beside the workflows, to be compiled once for several engines."""
-    return Templates([settings.flows / "templates"], _variables(settings))
-
-
-def _variables(settings: Settings) -> dict[str, Any]:
-    return {"app_url": settings.app_url}
+def contents(settings: Settings, database: Database) -> Contents:
+    """The templates beside the workflows."""
+    variables = {"app_url": settings.app_url}
+    return Contents(settings.flows / "templates", variables, database=database, environment=settings.environment)
 
 
 def install(engine: Engine | None) -> None:

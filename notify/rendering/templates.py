@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,33 +22,25 @@ _PARSER = sandbox(html=False, global_variables={})
 KEPT = 512
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: Path
-    #: Modification time in nanoseconds, and size.
-    stamp: tuple[int, int]
-    content: bytes
-
-
 class Templates:
     """Every template under some folders; a file in an earlier folder hides its namesake in a later one.
 
-    A message is `<workflow>/<step>.<channel>[.<locale>].j2`. Files are read when this is made and when `reload` is
-    called, so that all people of a batch get the same text whatever is saved meanwhile.
+    A message is `<workflow>/<step>.<channel>[.<locale>].j2`. Files are read when this is made, so that all people
+    of a batch get the same text whatever is saved meanwhile; what has not changed since another one was made is not
+    compiled again.
     """
 
     def __init__(self, folders: Sequence[Path], global_variables: Mapping[str, Hashable]) -> None:
         self._folders = tuple(folders)
         self._global_variables = dict(global_variables)
-        self._files: dict[str, _File] = {}
+        self._files = dict(self._read())
         self._found: dict[str, Template] = {}
-        self.reload()
 
     @classmethod
     def of_texts(cls, texts: Mapping[str, str], global_variables: Mapping[str, Hashable]) -> Templates:
         """Templates from texts by name, as `texts` gave them at some time: files are not looked at."""
         made = cls((), global_variables)
-        made._files = {name: _File(Path(name), (0, 0), text.encode()) for name, text in texts.items()}
+        made._files = {name: text.encode() for name, text in texts.items()}
         return made
 
     def texts(self, workflow: str) -> dict[str, str]:
@@ -82,30 +74,11 @@ class Templates:
         for name in self._of(workflow):
             self._template(name)
 
-    def reload(self) -> bool:
-        """Read again what was saved, added or removed; True when anything was. Templates found before still work."""
-        files = {name: self._read(name, path) for name, path in self._listed()}
-        kept = {name: file for name, file in files.items() if file is not None}
-        if kept == self._files:
-            return False
-        self._files, self._found = kept, {}
-        return True
-
-    def _listed(self) -> Iterator[tuple[str, Path]]:
+    def _read(self) -> Iterator[tuple[str, bytes]]:
         for folder in reversed(self._folders):
             for path in sorted(folder.rglob(f"*{_SUFFIX}")):
-                yield _without_case(path.relative_to(folder).as_posix()), path
-
-    def _read(self, name: str, path: Path) -> _File | None:
-        try:
-            stat = path.stat()
-            known, stamp = self._files.get(name), (stat.st_mtime_ns, stat.st_size)
-            if known is not None and (known.path, known.stamp) == (path, stamp):
-                return known
-            return _File(path, stamp, path.read_bytes())
-        except FileNotFoundError:
-            # An editor that saves by renaming leaves a moment without the file.
-            return None
+                with suppress(FileNotFoundError):  # an editor that saves by renaming leaves a moment without the file
+                    yield _without_case(path.relative_to(folder).as_posix()), path.read_bytes()
 
     def _template(self, name: str) -> Template:
         if name not in self._found:
@@ -132,7 +105,7 @@ class Templates:
         return known
 
     def _text(self, name: str) -> str:
-        content = self._files[name].content
+        content = self._files[name]
         try:
             return content.decode()
         except UnicodeDecodeError as error:

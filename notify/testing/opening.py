@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 from notify import clock, registry
@@ -15,7 +14,6 @@ from notify.engine import runtime
 from notify.engine.context import Engine
 from notify.errors import InvalidInput
 from notify.model import Channel
-from notify.rendering.templates import Templates
 from notify.settings import Settings
 from notify.store.database import Database
 from notify.store.scratch import scratch
@@ -69,7 +67,7 @@ def _engine(database: Database, flows: Path, limits: Mapping[str, str]) -> Engin
         raise InvalidInput(field="flows", problem=f"there is no workflow in {flows}", remedy=_REMEDY)
     settings = _settings(database, flows, limits)
     providers = {channel: MemoryProvider(channel) for channel in _SENT_BY_PROVIDERS}
-    contents = runtime.contents(settings, database, _compiled(flows))
+    contents = runtime.contents(settings, database)
     return Engine(settings, database, found, contents, providers)
 
 
@@ -84,18 +82,6 @@ def _settings(database: Database, flows: Path, limits: Mapping[str, str]) -> Set
     home = Path(database.url.database or "").parent
     given = Settings.from_env({**limits, "NOTIFY_FLOWS": str(flows)})
     return replace(given, home=home, database_url=str(database.url))
-
-
-@cache
-def _templates(flows: Path) -> Templates:
-    return runtime.templates(Settings(home=flows, database_url="", flows=flows))
-
-
-def _compiled(flows: Path) -> Templates:
-    """The folder's templates as they are now; what has not changed since the last rehearsal stays compiled."""
-    found = _templates(flows)
-    found.reload()
-    return found
 
 
 _open = False
