@@ -25,7 +25,8 @@ from notify.client import Notify
 from tests.benchmarks import crowd_rows, machine
 from tests.benchmarks.broadcast_bare import Pipeline
 from tests.benchmarks.ending import orderly
-from tests.benchmarks.site import OWN_FLOWS, Peak, Place, System, on_postgresql, resident
+from tests.benchmarks.meanwhile import Peak, resident
+from tests.benchmarks.site import OWN_FLOWS, Place, System, on_postgresql
 from tests.benchmarks.storage import Storage
 from tests.eventually import eventually_sync
 

@@ -35,9 +35,10 @@ from tests.benchmarks import crowd_rows, digest_load, machine
 from tests.benchmarks.digest_figures import Digested, Phase, growth
 from tests.benchmarks.digest_rows import Rows
 from tests.benchmarks.ending import orderly
+from tests.benchmarks.meanwhile import Pace, Peak, resident
 from tests.benchmarks.sampling import Sampler
 from tests.benchmarks.sink import Sink
-from tests.benchmarks.site import OWN_FLOWS, Peak, System, on_postgresql, resident
+from tests.benchmarks.site import OWN_FLOWS, System, on_postgresql
 from tests.benchmarks.storage import Storage
 from tests.eventually import eventually_sync
 
@@ -96,11 +97,11 @@ class Size:
         """Do it; it says how long it took, or that is known later."""
         self.storage.forget_statements()
         cpu = machine.Cpu(self.system.pids)
-        with Peak(self.system.worker) as peak:
+        with Peak(self.system.worker) as peak, Pace() as pace:
             seconds = work()
         used, others = cpu.spent()
         statements = self.storage.statements("notify")[1]
-        return Phase(name, self.events, seconds or 0.0, used, others, statements, peak.megabytes)
+        return Phase(name, self.events, seconds or 0.0, used, others, statements, peak.megabytes, pace.seconds)
 
     def _say(self, events: int, name: str, ago: timedelta) -> float:
         first = datetime.now(UTC) - ago

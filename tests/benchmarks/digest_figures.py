@@ -23,6 +23,8 @@ class Phase:
     statements: int
     #: The most memory the worker had, in megabytes.
     peak: float
+    #: CPU seconds that a small piece of work took meanwhile, always the same one.
+    pace: float
 
     def lasting(self, seconds: float) -> Phase:
         """The same, now that it is known how long it took."""
@@ -79,26 +81,47 @@ class Digested:
 
 
 def growth(found: Sequence[Digested]) -> str:
-    """Each size beside the smallest: what an event takes, and the worker's memory."""
+    """Each size beside the smallest: what an event takes, at the machine's pace of then, and the worker's memory."""
     least = found[0]
     seconds = [[one.phases[place].each for one in found] for place in range(len(least.phases))]
-    lines = ["microseconds an event, and as multiples of those of the smallest size:"]
-    for phase, each in zip(least.phases, seconds, strict=True):
-        lines.append(f"  {phase.name:18}{_multiples(found, each)}")
-    lines.append(f"  {'together':18}{_multiples(found, [1e6 * one.seconds / one.events for one in found])}")
-    lines.append(f"  {'CPU, together':18}{_multiples(found, [one.cpu for one in found])}")
-    worst = max(each[-1] / each[0] for each in seconds)
+    paces = [[one.phases[place].pace for one in found] for place in range(len(least.phases))]
+    whole = [1e6 * one.seconds / one.events for one in found]
+    usual = [_usual(one) for one in found]
+    lines = [
+        "microseconds an event, and as multiples of those of the smallest size; in brackets the pace of the machine:"
+    ]
+    for phase, each, pace in zip(least.phases, seconds, paces, strict=True):
+        lines.append(f"  {phase.name:18}{_multiples(found, each, pace)}")
+    lines.append(f"  {'together':18}{_multiples(found, whole, usual)}")
+    lines.append(f"  {'CPU, together':18}{_multiples(found, [one.cpu for one in found], usual)}")
+    worst = max(_grown(each, pace) for each, pace in zip(seconds, paces, strict=True))
     memory = max(one.peak for one in found) / min(one.peak for one in found)
     linear, flat = _verdict(worst <= LINEAR), _verdict(memory <= FLAT)
-    lines.append(f"linear or better: {linear} (the worst phase {worst:.2f} ×, aim ≤ {LINEAR:g} ×)")
+    lines.append(
+        f"linear or better: {linear} (at one pace: the worst phase {worst:.2f} ×, together "
+        f"{_grown(whole, usual):.2f} ×; aim ≤ {LINEAR:g} × for each phase)"
+    )
     peaks = ", ".join(f"{one.peak:.0f} MB at {one.events:,}" for one in found)
     lines.append(f"memory flat: {flat} (worker's peak {peaks}; {memory:.2f} ×, aim ≤ {FLAT:g} ×)")
     return "\n".join(lines)
 
 
-def _multiples(found: Sequence[Digested], each: Sequence[float]) -> str:
-    beside = zip(found, each, strict=True)
-    return ", ".join(f"{value:,.0f} at {one.events:,} ({value / each[0]:.2f} ×)" for one, value in beside)
+def _usual(one: Digested) -> float:
+    """The machine's pace over all phases."""
+    return sum(phase.pace * phase.seconds for phase in one.phases) / one.seconds
+
+
+def _grown(each: Sequence[float], pace: Sequence[float]) -> float:
+    """What an event takes at the largest size beside the smallest, had the machine been as fast then."""
+    return each[-1] / pace[-1] / (each[0] / pace[0])
+
+
+def _multiples(found: Sequence[Digested], each: Sequence[float], pace: Sequence[float]) -> str:
+    beside = zip(found, each, pace, strict=True)
+    return ", ".join(
+        f"{value:,.0f} at {one.events:,} ({value / each[0]:.2f} × [{slow / pace[0]:.2f}])"
+        for one, value, slow in beside
+    )
 
 
 def _verdict(holds: bool) -> str:

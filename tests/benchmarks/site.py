@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-
-import psutil
 
 from notify.settings import Settings
 from tests.benchmarks.prefect_server import PrefectServer
@@ -19,7 +16,6 @@ from tests.benchmarks.worker import Worker, environment
 SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
 #: Workflows that only the benchmarks have.
 OWN_FLOWS = Path(__file__).parent / "flows"
-MEGABYTE = 2**20
 
 
 @dataclass(frozen=True)
@@ -105,37 +101,3 @@ def _write_profile(home: Path, profile: Mapping[str, str]) -> None:
         *(f'{name} = "{value}"' for name, value in profile.items()),
     ]
     (home / "profiles.toml").write_text("\n".join(lines) + "\n")
-
-
-def resident(pid: int) -> float:
-    """Megabytes of memory a process has now; 0 once it is gone."""
-    try:
-        return psutil.Process(pid).memory_info().rss / MEGABYTE
-    except psutil.NoSuchProcess:
-        return 0.0
-
-
-class Peak:
-    """The most memory a process had during the block, looked at many times a second."""
-
-    INTERVAL = 0.05
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-        self.megabytes = 0.0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._look, daemon=True)
-
-    def __enter__(self) -> Peak:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while True:
-            self.megabytes = max(self.megabytes, resident(self.pid))
-            if self._ended.wait(self.INTERVAL):
-                return

@@ -27,7 +27,8 @@ from notify.engine import local, runtime
 from notify.engine.context import Engine
 from tests.benchmarks import machine
 from tests.benchmarks.ending import orderly
-from tests.benchmarks.site import OWN_FLOWS, Peak, Place, System, on_postgresql, resident
+from tests.benchmarks.meanwhile import Peak, resident
+from tests.benchmarks.site import OWN_FLOWS, Place, System, on_postgresql
 from tests.benchmarks.sleepers_rows import WORKFLOW, Sleepers, differences
 from tests.benchmarks.storage import Storage
 from tests.eventually import eventually_sync
