@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -93,13 +93,13 @@ def _digest(request: Request) -> Digest:
 def _joining(request: Request, zone: str | None) -> Joining:
     step, claimed = _digest(request), request.claimed
     event, at = claimed.event.uid, claimed.own_time
-    closes = _closes_at(step, at, step.zone or zone)
+    closes = partial(_closes_at, step, step.zone or zone)
     return Joining(
         claimed.id, claimed.subscriber, event, at, step.key, step.by, step.mode, closes, step.rule, claimed.window
     )
 
 
-def _closes_at(step: Digest, at: datetime, zone: str | None) -> datetime:
+def _closes_at(step: Digest, zone: str | None, at: datetime) -> datetime:
     """When a window that begins now wants to be looked at: at its end, or at once to see whether its first passes."""
     if step.slots is not None:
         return next_slot(at, step.slots, zone)

@@ -108,7 +108,7 @@ class World:
         ids = [self.notification(event, person, workflow, status="running") for event in commented]
         rule = {"seconds": length.total_seconds()}
         wishes = [
-            joining.Joining(id_, person, event.uid, event.ts, "burst", key, "fixed", event.ts + length, rule)
+            joining.Joining(id_, person, event.uid, event.ts, "burst", key, "fixed", lambda at: at + length, rule)
             for id_, event in zip(ids, commented, strict=True)
         ]
         for id_ in ids:

@@ -12,6 +12,8 @@ import pytest
 from notify.store import closing
 from tests.world import START, World, migrated
 
+NINE = datetime(2026, 1, 16, 9, tzinfo=UTC)
+
 DAILY = """
 @workflow("daily", on="it/happened", to=lambda event: event.data["who"])
 async def daily(n: Notification[dict[str, Any]]) -> None:
@@ -104,7 +106,7 @@ def test_two_ticks_at_once_and_a_late_one_send_once(daily: World) -> None:
     for hours in (1, 2, 3):
         happen(daily, 60 * hours)
     daily.at(START + timedelta(hours=4))
-    daily.clock.at = datetime(2026, 1, 16, 9, tzinfo=UTC)
+    daily.clock.at = NINE
     other = daily.another()
 
     async def both() -> list[int]:
@@ -125,23 +127,17 @@ def test_a_digest_by_hand_takes_what_happened_between_since_and_until_and_leaves
     daily.at(START + timedelta(minutes=40))
 
     closed = daily.tick("daily", since=START + timedelta(minutes=10), until=START + timedelta(minutes=30))
-    daily.clock.at = datetime(2026, 1, 16, 9, tzinfo=UTC)
+    daily.clock.at = NINE
     daily.tick("daily")
 
     assert closed == 1
     assert collected(daily) == [[10, 20], [0, 30]]
 
 
-def in_twos(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a transaction close two windows at most."""
-    usual = closing.close_calendar.__kwdefaults__ or {}
-    monkeypatch.setattr(closing.close_calendar, "__kwdefaults__", usual | {"limit": 2})
-
-
 def test_a_digest_by_hand_reaches_everybody_however_many_have_only_older_news(
     daily: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_twos(monkeypatch)
+    monkeypatch.setattr(closing, "WINDOWS", 2)
     for who in ("ann", "bob", "cid"):
         happen(daily, 0, who)
     happen(daily, 20, "zoe")
@@ -151,14 +147,46 @@ def test_a_digest_by_hand_reaches_everybody_however_many_have_only_older_news(
 
 
 def test_a_tick_closes_everything_that_is_due_however_much_it_is(daily: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    in_twos(monkeypatch)
+    monkeypatch.setattr(closing, "WINDOWS", 2)
     for who in ("ann", "bob", "cid", "dan", "eve"):
         happen(daily, 0, who)
     daily.settle()
 
-    daily.clock.at = datetime(2026, 1, 16, 9, tzinfo=UTC)
+    daily.clock.at = NINE
 
     assert daily.tick("daily") == 5
+
+
+@pytest.mark.parametrize("already", [[], [21 * 60 + 5]])
+def test_what_comes_too_late_for_a_digest_that_went_out_waits_for_the_next(daily: World, already: list[int]) -> None:
+    """Told on Friday at nine; the next is on Monday, whoever else waits for it already."""
+    happen(daily, 60)
+    daily.at(NINE)
+    daily.tick("daily")
+    daily.clock.at = NINE + timedelta(minutes=10)
+    for minutes in (*already, 20 * 60 + 50, 120):
+        happen(daily, minutes)
+        daily.settle()
+    ticks = [daily.tick("daily") for daily.clock.at in (NINE + timedelta(hours=hours) for hours in (0.25, 24, 48))]
+    daily.clock.at = NINE + timedelta(days=3)
+
+    assert (ticks, daily.tick("daily")) == ([0, 0, 0], 1)
+    assert collected(daily) == [[60], sorted([*already, 20 * 60 + 50, 120])]
+
+
+def test_what_comes_too_late_is_told_at_the_next_tick_where_no_digest_went_out(daily: World) -> None:
+    """As a history does that is brought in on the first day."""
+    receipt = daily.emit("it/happened", {"who": "ann", "at": 0}, ts=START)
+    daily.settle()
+    daily.notify.cancel(receipt.transaction_id)
+    daily.at(NINE)
+    daily.tick("daily")
+    daily.clock.at = NINE + timedelta(minutes=10)
+    happen(daily, 60)
+    daily.advance(minutes=5)
+
+    assert daily.tick("daily") == 1
+    assert collected(daily) == [[60]]
 
 
 def test_who_joins_a_window_that_is_due_and_not_closed_yet_is_told_in_it(world: World) -> None:

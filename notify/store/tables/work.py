@@ -146,6 +146,16 @@ windows = sa.Table(
         where="mode = 'lookback' AND state = 'closed'",
     ),
     partial_index(
+        "ix_windows_told",
+        "environment",
+        "workflow",
+        "subscriber",
+        "step",
+        "key",
+        "closed_at",
+        where="mode = 'calendar' AND state = 'closed'",
+    ),
+    partial_index(
         "ix_windows_due",
         "environment",
         "workflow",

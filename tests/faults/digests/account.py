@@ -38,7 +38,7 @@ class Page:
     rule: Rule
     person: str
     items: list[Item] = field(default_factory=list)
-    #: When its last closed window had its last event.
+    #: When its last closed window had its last event; of a calendar, when it closed.
     seen: datetime | None = None
     #: When a calendar closes it.
     closes: datetime | None = None
@@ -55,7 +55,7 @@ class Page:
         self.items = sorted([*self.items, item], key=lambda one: (one.ts, one.order))
         self.late = self.late or late
         if isinstance(self.rule, Calendar):
-            slot = self.rule.slot(item.ts, self.person)
+            slot = self.rule.slot(max(item.ts, self.seen or item.ts), self.person)
             self.closes = min(self.closes or slot, slot)
 
     def over(self, now: datetime, *, tick: bool) -> Iterator[Drawn]:
@@ -71,6 +71,7 @@ class Page:
             drawn_items, ends = self.items, self.closes
             self.items, self.closes = [], None
             if living(drawn_items):
+                self.seen = now
                 yield Drawn(drawn_items, ends)
 
 

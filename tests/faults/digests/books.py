@@ -149,7 +149,9 @@ def _may_end(books: Books, window: Closed, live: Sequence[datetime], ghosts: Seq
     if isinstance(rule, Length):
         return bool(live) and rule.may_end(live, ghosts, row.closes_at)
     assert rule is not None
-    return row.closes_at in {rule.slot(ts, row.subscriber) for ts in (*live, *ghosts)} and live[-1] <= row.closed_at
+    told = [one.row.closed_at for one in books.closed if one.place == window.place and one is not window]
+    begins = [max(ts, *(at for at in told if at < row.closes_at), ts) for ts in (*live, *ghosts)]
+    return row.closes_at in {rule.slot(ts, row.subscriber) for ts in begins} and live[-1] <= row.closed_at
 
 
 def _told_once(books: Books) -> Iterator[str]:

@@ -18,6 +18,7 @@ _OPEN = sa.text("state = 'open'")
 _TIMED = sa.text("state = 'open' AND mode <> 'calendar'")
 _CALENDAR = sa.text("state = 'open' AND mode = 'calendar'")
 _LOOKBACK = sa.text("mode = 'lookback' AND state = 'closed'")
+_TOLD = sa.text("mode = 'calendar' AND state = 'closed'")
 _ADDED = {
     "subscribers": {"schedule": Json, "online": sa.Boolean(), "online_at": Instant()},
     "versions": {"named": sa.Text(), "steps": Json},
@@ -69,6 +70,7 @@ def upgrade() -> None:
     _index("ix_notifications_run_key", "notifications", ["workflow", "run_key"], _RUNNING)
     _index("ix_notifications_reached", "notifications", ["workflow", "reached_at"], _REACHED)
     _index("ix_windows_lookback", "windows", ["workflow", "subscriber", "step", "key"], _LOOKBACK)
+    _index("ix_windows_told", "windows", ["workflow", "subscriber", "step", "key", "closed_at"], _TOLD)
     op.drop_index("ix_windows_due", table_name="windows")
     _index("ix_windows_due", "windows", ["workflow", "closes_at", "step"], _TIMED)
     _index("ix_windows_calendar", "windows", ["workflow", "closes_at"], _CALENDAR)
@@ -83,6 +85,7 @@ def downgrade() -> None:
     op.drop_index("ix_windows_calendar", table_name="windows")
     op.drop_index("ix_windows_due", table_name="windows")
     _index("ix_windows_due", "windows", ["workflow", "closes_at"], _OPEN)
+    op.drop_index("ix_windows_told", table_name="windows")
     op.drop_index("ix_windows_lookback", table_name="windows")
     op.drop_index("ix_notifications_reached", table_name="notifications")
     op.drop_index("ix_notifications_run_key", table_name="notifications")
