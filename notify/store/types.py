@@ -93,11 +93,20 @@ def _quoted(value: Any) -> str:
     return f'"{text}"'
 
 
-class among(FunctionElement[bool]):
-    """`column` is one of `values`: one parameter however many there are."""
+class _Condition(FunctionElement[bool]):
+    """Stands in a WHERE as it is: SQLAlchemy would write `… = 1` for SQLite, which then looks at every row."""
 
     inherit_cache = True
     type = sa.Boolean()
+
+    def self_group(self, against: Any = None) -> Any:
+        return self
+
+
+class among(_Condition):
+    """`column` is one of `values`: one parameter however many there are."""
+
+    inherit_cache = True
     name = "among"
 
     def __init__(self, column: sa.ColumnElement[Any], values: Iterable[Any]) -> None:
@@ -134,7 +143,7 @@ def _place_sqlite(element: place, compiler: Any, **kw: Any) -> str:
     return "rowid"
 
 
-class chosen_once(FunctionElement[bool]):
+class chosen_once(_Condition):
     """A row is one of `rows` of its own table, which are chosen once, before an UPDATE changes anything.
 
     PostgreSQL may run a plain subquery again for each row it looks at, and `SKIP LOCKED` then chooses other rows each
@@ -145,7 +154,6 @@ class chosen_once(FunctionElement[bool]):
     """
 
     inherit_cache = True
-    type = sa.Boolean()
     name = "chosen_once"
 
     def __init__(self, rows: sa.Select[Any], places: sa.ColumnElement[Any] | None = None) -> None:

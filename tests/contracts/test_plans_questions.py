@@ -13,8 +13,11 @@ from sqlalchemy import event
 
 from notify.model import Priority, new_id
 from notify.store import backlog, closing, probe, recalls, spending, windows
+from notify.store import messages as due_messages
+from notify.store import notifications as claims
 from notify.store.bulk import insert_new
 from notify.store.database import Database
+from notify.store.joining import Joining, join
 from notify.store.tables import messages, notifications
 from notify.store.tables import windows as windows_table
 from tests.world import START, migrated
@@ -23,6 +26,7 @@ ROWS = 4000
 #: Rows on PostgreSQL, and hundreds of its machine's steps on SQLite: to read all of a table takes five times as many.
 MOST = 200
 LATER = START + timedelta(days=1)
+_TOLD: dict[str, Any] = {"state": "closed", "closed_at": LATER}
 _OWN: dict[str, Any] = {"environment": "default", "workflow": "news", "transaction_id": "t"}
 
 
@@ -43,12 +47,12 @@ def _messages(**fields: Any) -> list[dict[str, Any]]:
 
 def _windows(step: str, mode: str, **fields: Any) -> list[dict[str, Any]]:
     common = {"step": step, "key": "", "mode": mode, "rule": {"seconds": 60}, "opened_at": START, "state": "open"}
-    return _people("id", **common, **fields)
+    return _people("id", **common | fields)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """Of 4,000 people each has ended, sleeps, was told twice, and collects for two digests: nothing is to be done."""
+    """Of 4,000 people each has ended, sleeps, was told twice and in a digest, and collects for two; nothing is due."""
     made = Database(migrated(request, request.param))
     with made.write() as connection:
         insert_new(connection, notifications, _notifications("completed"))
@@ -58,6 +62,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
         insert_new(connection, messages, _messages(released_at=START))
         insert_new(connection, messages, _messages(next_attempt_at=LATER)[:1])
         insert_new(connection, windows_table, _windows("daily", "calendar", closes_at=START))
+        insert_new(connection, windows_table, _windows("daily", "calendar", closes_at=START, **_TOLD))
         insert_new(connection, windows_table, _windows("soon", "fixed", closes_at=LATER))
     yield made
     made.close()
@@ -69,6 +74,7 @@ def _close_one(connection: sa.Connection) -> None:
     closing.close_due(connection, "default", "news", horizon=START, now=START)
 
 
+_CLAIM: dict[str, Any] = {"token": new_id(), "lease": timedelta(minutes=1), "now": START, "limit": 10}
 QUESTIONS: dict[str, Callable[[sa.Connection], object]] = {
     "what there is to do": lambda c: probe.look(c, "default", ("news", "other"), START),
     "what there is to do of one workflow": lambda c: backlog.of_workflow(c, "default", "news", START),
@@ -76,6 +82,9 @@ QUESTIONS: dict[str, Callable[[sa.Connection], object]] = {
     "when the next window closes": lambda c: windows.next_close(c, "default", "news"),
     "which windows to close": _close_one,
     "who may still join a window": lambda c: backlog.undecided_before(c, "default", "news"),
+    "whom to claim": lambda c: claims.claim(c, "default", "news", **_CLAIM),
+    "whose claim stands": lambda c: claims.lock(c, "default", [new_id()], new_id()),
+    "which messages to take up": lambda c: due_messages.claim(c, "default", **_CLAIM),
     "what is left of the ended": lambda c: recalls.of_ended(c, "default", "news", ["k"]),
 }
 
@@ -99,6 +108,18 @@ def test_what_somebody_spent_is_read_from_their_own_messages(database: Database)
         found = spending.spent(connection, "default", {"p1", "p2"}, START - timedelta(days=1))
 
     assert [row.subscriber for row in found] == ["p1", "p2"] * 2
+    assert looked_at() <= MOST
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_who_joins_a_digest_reads_nobody_elses(database: Database) -> None:
+    """PostgreSQL, too, once it knows that there are many."""
+    looked_at = _looked_at(database)
+    joining = Joining(new_id(), "p1", new_id(), START, "daily", "", "calendar", lambda _: LATER)
+
+    with database.write() as connection:
+        join(connection, "default", "news", [joining], START)
+
     assert looked_at() <= MOST
 
 
