@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -23,8 +25,8 @@ from notify.store.messages import Queued
 
 #: When a message is tried again after each failure; after the last one it is given up.
 RETRIES = (10, 30, 120, 600, 3600)
-#: Seconds between attempts to write what calls came to while the database is away: less in all than a claim lives.
-PATIENCE = (0.1, 0.4, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
+#: Seconds for which what calls came to is written again while the database is away: a claim lives longer.
+PATIENCE = 30.0
 
 
 async def deliver(
@@ -134,13 +136,20 @@ async def _wave_after_wave(
 
 async def _tell(engine: Engine, token: str, provider: Provider, calls: Sequence[Call]) -> None:
     """What calls came to is known here only, and untold they are made again: a database that is away is waited for."""
-    for pause in PATIENCE:
-        try:
+    for pause in pauses():
+        with suppress(StoreUnavailable):
             await engine.write(_turn, token, provider.id, calls, [])
             return
-        except StoreUnavailable:
-            await asyncio.sleep(pause)
+        await asyncio.sleep(pause)
     await engine.write(_turn, token, provider.id, calls, [])
+
+
+def pauses() -> Iterator[float]:
+    """Seconds to wait between attempts, until it has been long enough."""
+    ends, pause = time.monotonic() + PATIENCE, 0.1
+    while time.monotonic() < ends:
+        yield pause
+        pause = min(2 * pause, 5.0)
 
 
 async def _tried(

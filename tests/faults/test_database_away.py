@@ -72,7 +72,7 @@ def _in_a_commit(world: World, act: Act) -> None:
 
 
 class ComesBack:
-    """Pauses of somebody who waits for a database: what was killed is started in the second."""
+    """What was killed is started in the second pause of somebody who waits for it."""
 
     def __init__(self, server: Server) -> None:
         self.server = server
@@ -84,7 +84,8 @@ class ComesBack:
         self.server.kill()
         self._gone.set()
 
-    def __iter__(self) -> Iterator[float]:
+    def pauses(self) -> Iterator[float]:
+        """No time passes in them."""
         yield 0.0
         assert self._gone.wait(60)
         if not self._started:
@@ -101,7 +102,7 @@ def test_a_database_that_comes_back_is_told_what_calls_came_to_and_nothing_is_se
     killed: Callable[[World, Act], None],
 ) -> None:
     away = ComesBack(durable_postgres)
-    monkeypatch.setattr(delivery, "PATIENCE", away)
+    monkeypatch.setattr(delivery, "pauses", away.pauses)
     killed(world, away.kill)
     with pytest.raises(StoreUnavailable):
         world.settle()
@@ -115,7 +116,7 @@ def test_a_database_that_comes_back_is_told_what_calls_came_to_and_nothing_is_se
 def test_a_database_that_stays_away_leaves_unknown_only_what_was_under_way(
     world: World, durable_postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "PATIENCE", ())
+    monkeypatch.setattr(delivery, "PATIENCE", 0.0)
     _in_a_commit(world, durable_postgres.kill)
     with pytest.raises(StoreUnavailable):
         world.settle()

@@ -150,7 +150,7 @@ def _may_end(books: Books, window: Closed, live: Sequence[datetime], ghosts: Seq
         return bool(live) and rule.may_end(live, ghosts, row.closes_at)
     assert rule is not None
     told = [one.row.closed_at for one in books.closed if one.place == window.place and one is not window]
-    begins = [max(ts, *(at for at in told if at < row.closes_at), ts) for ts in (*live, *ghosts)]
+    begins = [max([ts, *(at for at in told if at < row.closes_at)]) for ts in (*live, *ghosts)]
     return row.closes_at in {rule.slot(ts, row.subscriber) for ts in begins} and live[-1] <= row.closed_at
 
 
