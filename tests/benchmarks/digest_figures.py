@@ -23,7 +23,7 @@ class Phase:
     statements: int
     #: The most memory the worker had, in megabytes.
     peak: float
-    #: CPU seconds that a small piece of work took meanwhile, always the same one.
+    #: Seconds that a small piece of work took meanwhile, always the same one.
     pace: float
 
     def lasting(self, seconds: float) -> Phase:

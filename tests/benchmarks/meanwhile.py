@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from abc import ABC, abstractmethod
-from statistics import median
+from statistics import mean
 from typing import Self
 
 import psutil
@@ -68,10 +68,10 @@ class Peak(Meanwhile):
 
 
 class Pace(Meanwhile):
-    """How slow the machine is: CPU seconds that one small piece of work takes, in the middle.
+    """How slow the machine is: seconds that one small piece of work takes.
 
-    A shared machine is a quarter slower in one minute than in another. What takes twice as long while this does too
-    has not grown.
+    A shared machine is a half slower in one minute than in another, and may stand still for its other guests. What
+    takes twice as long while this does too has not grown.
     """
 
     interval = 0.1
@@ -82,11 +82,11 @@ class Pace(Meanwhile):
 
     def look(self) -> None:
         """Do the piece of work."""
-        began = time.thread_time()
+        began = time.perf_counter()
         json.loads(json.dumps(_WORK))
-        self._taken.append(time.thread_time() - began)
+        self._taken.append(time.perf_counter() - began)
 
     @property
     def seconds(self) -> float:
-        """Of all that were done."""
-        return median(self._taken)
+        """Of all that were done, the mean."""
+        return mean(self._taken)
