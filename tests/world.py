@@ -20,7 +20,8 @@ from sqlalchemy import event
 from notify import clock, registry
 from notify.channels.memory import MemoryProvider
 from notify.client import Notify
-from notify.engine import batch, by_hand, local, runtime
+from notify.engine import batch, by_hand, local, match, runtime
+from notify.engine.catching_up import caught_up
 from notify.engine.context import Engine
 from notify.engine.work import Quietly, Stage, Tally
 from notify.model import Channel, Receipt
@@ -205,9 +206,18 @@ class World:
     ) -> int:
         """Like `tick`, with an engine of the caller's choice."""
         known, closed = engine.registry.workflow(workflow), list[int]()
-        scope = batch.Scope(before=by_hand.close_calendar(engine, known, since, until, closed))
-        while await batch.work(engine, known, Quietly(), Tally(), scope):
-            pass
+
+        async def drive(scope: batch.Scope) -> None:
+            while await batch.work(engine, known, Quietly(), Tally(), scope):
+                pass
+
+        async def match_and_drive() -> None:
+            while await match.match_page(engine):
+                pass
+            await drive(batch.Scope())
+
+        await caught_up(engine, workflow, match_and_drive)
+        await drive(batch.Scope(before=by_hand.close_calendar(engine, known, since, until, closed)))
         return sum(closed)
 
     # --- processes ----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Concatenate, ParamSpec, TypeVar
@@ -78,6 +79,11 @@ class Engine:
     ) -> T:
         """`work(connection, environment, …)` in one transaction, in a thread."""
         return await self.database.writing(work, self.environment, *args, **kwargs)
+
+    async def rung_within(self, seconds: float) -> None:
+        """Return when this process makes something ready, and after so many seconds in any case."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.bell.wait(), seconds)
 
     def history(self) -> StoredHistory:
         """The stored events, as facts for authors' functions."""

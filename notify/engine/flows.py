@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -21,6 +20,7 @@ from prefect.states import Cancelled, Completed, Failed
 from notify import clock
 from notify.engine import batch, by_hand, rehearsal, runtime
 from notify.engine.calling_off import REASON
+from notify.engine.catching_up import caught_up
 from notify.engine.context import Engine
 from notify.engine.reconcile import consult
 from notify.engine.sentences import people, remedy, sentence, stopped
@@ -109,6 +109,7 @@ def _cron(workflow: Workflow) -> Callable[..., Coroutine[Any, Any, State]]:
             if dry_run:
                 return Completed(message=await rehearsal.rehearse_digest(run.engine, run.workflow, since, until))
             closed: list[int] = []
+            await caught_up(run.engine, workflow.id, lambda: run.drive(run.scope()), run.stopping)
             await run.drive(run.scope(before=by_hand.close_calendar(run.engine, run.workflow, since, until, closed)))
             return run.state(await by_hand.digested(run.engine, run.workflow, sum(closed), sentence(run.tally)))
 
@@ -142,6 +143,7 @@ class Run:
         self.workflow = workflow
         self.flow_run = str(flow_run)
         self.tally = Tally()
+        self._failed_before = True
 
     def stopping(self) -> bool:
         """Whether the run was cancelled, or the worker stops."""
@@ -163,7 +165,7 @@ class Run:
         With `keep_on`, also on what arrives meanwhile, unless it is held.
         """
         started = quiet_since = time.monotonic()
-        now = replace(scope, before=self._failed_before(scope.before))
+        now = replace(scope, before=self._take_up(scope.before)) if self._failed_before else scope
         async with Underway() as batches:
             while not (self.stopping() or (keep_on and self.engine.holds(self.workflow.id))):
                 self.engine.bell.clear()
@@ -172,12 +174,12 @@ class Run:
                 elif not keep_on or time.monotonic() - quiet_since > self.engine.linger:
                     return
                 else:
-                    await _rung_within(self.engine, self.engine.linger / 4)
-                now = scope
+                    await self.engine.rung_within(self.engine.linger / 4)
+                now, self._failed_before = scope, False
                 if time.monotonic() - started > LONGEST:
                     return
 
-    def _failed_before(self, before: Callable[[sa.Connection], object] | None) -> Callable[[sa.Connection], object]:
+    def _take_up(self, before: Callable[[sa.Connection], object] | None) -> Callable[[sa.Connection], object]:
         def take_up(connection: sa.Connection) -> object:
             retries.take_up(connection, self.engine.environment, self.flow_run)
             return None if before is None else before(connection)
@@ -234,10 +236,3 @@ class _reported:
         async with get_client() as client:
             with suppress(ObjectNotFound):  # somebody deleted it; its work is in the rows
                 await client.update_flow_run(UUID(run.flow_run), name=run.name)
-
-
-async def _rung_within(engine: Engine, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(engine.bell.wait(), seconds)
-    except TimeoutError:
-        return

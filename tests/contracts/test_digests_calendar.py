@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from notify.engine import catching_up, match
 from notify.store import closing
 from tests.world import START, World, migrated
 
@@ -155,6 +156,35 @@ def test_a_tick_closes_everything_that_is_due_however_much_it_is(daily: World, m
     daily.clock.at = NINE
 
     assert daily.tick("daily") == 5
+
+
+@pytest.mark.parametrize("matched", [False, True])
+def test_what_was_said_before_the_tick_is_told_by_it_although_nobody_had_come_to_it_yet(
+    daily: World, matched: bool
+) -> None:
+    happen(daily, 60)
+    daily.at(START + timedelta(hours=2))
+    for minutes in (20 * 60, 20 * 60 + 59):
+        happen(daily, minutes)
+    daily.clock.at = NINE
+    if matched:
+        asyncio.run(match.match_page(daily.engine))
+
+    assert daily.tick("daily") == 1
+    assert collected(daily) == [[60, 20 * 60, 20 * 60 + 59]]
+
+
+def test_a_digest_waits_no_longer_than_it_may_for_those_who_do_not_come(
+    daily: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catching_up, "LONGEST", 0.0)
+    happen(daily, 60)
+    daily.at(START + timedelta(hours=2))
+    happen(daily, 120)
+    daily.clock.at = NINE
+
+    assert daily.tick("daily") == 1
+    assert collected(daily) == [[60]]
 
 
 @pytest.mark.parametrize("already", [[], [21 * 60 + 5]])
