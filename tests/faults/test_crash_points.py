@@ -139,11 +139,12 @@ def test_the_undisturbed_run_uses_all_there_is(watched: Recorder) -> None:
     assert end.unknown == {}
 
 
-def test_whatever_survives_a_crash_comes_to_the_same_end(watched: Recorder, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.long)])
+def test_whatever_survives_a_crash_comes_to_the_same_end(watched: Recorder, tmp_path: Path, every: int) -> None:
     undisturbed = End.of(watched.world)
     wrong: list[str] = []
     crashes: Counter[str] = Counter()
-    for moment in watched.moments:
+    for moment in watched.moments[::every]:
         with _resumed(moment, watched.world, tmp_path) as world:
             recover(world, moment.phase)
             end = End.of(world)
@@ -152,7 +153,7 @@ def test_whatever_survives_a_crash_comes_to_the_same_end(watched: Recorder, tmp_
         crashes["with an unknown call"] += bool(end.unknown)
         crashes["with a second send"] += any(count > 1 for count in end.accepted.values())
 
-    print(f"\n{watched.points} points, {len(watched.moments)} different moments, {dict(crashes)}")
+    print(f"\n{watched.points} points, {len(watched.moments)} different moments, one in {every}: {dict(crashes)}")
     assert wrong == []
     assert crashes["with an unknown call"] >= crashes["with a second send"] >= 1
 
